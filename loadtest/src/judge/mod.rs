@@ -1,0 +1,267 @@
+//! Compares what is found behind the gateway with what was sent and claimed, byte for byte.
+//!
+//! In: the ledger, then every tier-1 and tier-2 value, in any order. Out: per tier the numbers of
+//! missing, alien, corrupted and duplicated, with their causes and the first examples.
+
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::batch::{self, Place, Plan};
+use crate::claims::{Fate, Ledger, Mark, Row};
+
+pub mod arrival;
+mod value;
+
+/// The judge of one run.
+#[derive(Debug)]
+pub struct Judge {
+    plan: Plan,
+    ledger: Ledger,
+    bodies: FxHashMap<u64, u32>,
+    events_found: Vec<u8>,
+    batches_found: Vec<u8>,
+    tier1: Tier,
+    tier2: Tier,
+    examples: Vec<String>,
+    bytes: Vec<u8>,
+}
+
+/// The verdict on one tier.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Tier {
+    /// How many must be found: acknowledged, and neither filtered nor rejected.
+    pub claimed: u64,
+    /// How many values were read.
+    pub read: u64,
+    /// Claimed and not found.
+    pub missing: u64,
+    /// Found and never issued, or found though it was filtered or rejected; by cause.
+    pub alien: BTreeMap<&'static str, u64>,
+    /// Found with other bytes, other envelope or in another lane than sent; by cause.
+    pub corrupted: BTreeMap<&'static str, u64>,
+    /// Found more than once; by cause.
+    pub duplicated: Duplicated,
+    /// Found, but the client never learned that it was taken: no fault.
+    pub unclaimed: u64,
+}
+
+/// Surplus copies, by what may have caused them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Duplicated {
+    /// Of batches that were sent once: the gateway's own doing.
+    pub by_us: u64,
+    /// Of batches that were sent again after a definitive refusal such as 503.
+    pub after_refusal: u64,
+    /// Of batches that were sent again because no definitive answer had come.
+    pub by_retry: u64,
+}
+
+impl Tier {
+    /// All aliens.
+    pub fn aliens(&self) -> u64 {
+        self.alien.values().sum()
+    }
+
+    /// All corrupted values.
+    pub fn corruptions(&self) -> u64 {
+        self.corrupted.values().sum()
+    }
+
+    /// All surplus copies.
+    pub fn duplicates(&self) -> u64 {
+        self.duplicated.by_us + self.duplicated.after_refusal + self.duplicated.by_retry
+    }
+}
+
+impl Judge {
+    /// With everything that was sent.
+    pub fn new(plan: Plan, ledger: Ledger) -> Self {
+        let bodies = ledger.sent().map(|(number, row)| (row.fingerprint, number)).collect();
+        let rows = ledger.sent().last().map_or(0, |(number, _)| number as usize + 1);
+        Self {
+            events_found: vec![0; ledger.slots()],
+            batches_found: vec![0; rows],
+            plan,
+            ledger,
+            bodies,
+            tier1: Tier::default(),
+            tier2: Tier::default(),
+            examples: Vec::new(),
+            bytes: Vec::new(),
+        }
+    }
+
+    /// One tier-1 value: a body as it was sent.
+    pub fn raw(&mut self, body: &[u8]) {
+        self.tier1.read += 1;
+        let number = if let Some(number) = self.bodies.get(&batch::fingerprint(body)) {
+            *number
+        } else {
+            match value::batch_id(body).and_then(|id| self.plan.locate(id)) {
+                Some(Place::Batch(number)) if self.ledger.row(number).is_some() => {
+                    self.corrupted(1, "bytes", || format!("body of batch {number}"));
+                    number
+                }
+                Some(_) => return self.alien(1, "never sent", || "a body".to_owned()),
+                None => return self.alien(1, "unknown id", || preview(body)),
+            }
+        };
+        let Some(row) = self.ledger.row(number) else { return };
+        let Some(found) = self.batches_found.get_mut(number as usize) else { return };
+        *found = found.saturating_add(1);
+        let copies = *found;
+        self.count(1, row, copies, || format!("batch {number}, sent {} times", row.sends));
+    }
+
+    /// One tier-2 value, and its lane where that is told by the place where it was found.
+    pub fn event(&mut self, value: &[u8], lane: Option<&str>) {
+        self.tier2.read += 1;
+        let Some((envelope, rest)) = value::cut(value) else {
+            return self.corrupted(2, "no envelope", || preview(value));
+        };
+        let id = envelope.id.parse::<Uuid>().ok();
+        let Some(Place::Event(number, index)) = id.and_then(|id| self.plan.locate(id)) else {
+            return self.alien(2, "unknown id", || preview(value));
+        };
+        let known = self.ledger.row(number).zip(self.ledger.event(number, index));
+        let Some((row, (fingerprint, mark))) = known else {
+            return self.alien(2, "never sent", || preview(value));
+        };
+        match mark {
+            Mark::Filtered => return self.alien(2, "filtered", || preview(value)),
+            Mark::Rejected => return self.alien(2, "rejected", || preview(value)),
+            Mark::Kept => {}
+        }
+        self.bytes.clear();
+        self.bytes.push(b'{');
+        self.bytes.extend_from_slice(rest);
+        if batch::short_fingerprint(&self.bytes) != fingerprint {
+            self.corrupted(2, "bytes", || preview(value));
+        } else if let Some(wrong) = value::wrong_envelope(&envelope, &self.plan, number, index) {
+            self.corrupted(2, wrong, || preview(value));
+        } else if lane.is_some_and(|lane| !self.belongs(number, index, lane)) {
+            self.corrupted(2, "lane", || format!("{} in {lane:?}", preview(value)));
+        }
+        let slot = self.ledger.slot(number, index);
+        let Some(found) = self.events_found.get_mut(slot) else { return };
+        *found = found.saturating_add(1);
+        let copies = *found;
+        self.count(2, row, copies, || {
+            format!("event {index} of batch {number}, sent {} times", row.sends)
+        });
+    }
+
+    /// Claimed events that have not been seen yet.
+    pub fn events_missing(&self) -> u64 {
+        let seen = |(number, index)| self.events_found.get(self.ledger.slot(number, index));
+        self.ledger.claimed().filter(|event| seen(*event).is_none_or(|found| *found == 0)).count()
+            as u64
+    }
+
+    /// Claimed batches whose body has not been seen yet.
+    pub fn batches_missing(&self) -> u64 {
+        self.batches_claimed().filter(|number| !self.batch_found(*number)).count() as u64
+    }
+
+    /// Forgets what was found, to read everything again.
+    pub fn reset(&mut self) {
+        self.events_found.fill(0);
+        self.batches_found.fill(0);
+        self.tier1 = Tier::default();
+        self.tier2 = Tier::default();
+        self.examples.clear();
+    }
+
+    /// The verdicts on tier 1 and tier 2.
+    pub fn tiers(&self) -> (Tier, Tier) {
+        let (mut one, mut two) = (self.tier1.clone(), self.tier2.clone());
+        one.claimed = self.batches_claimed().count() as u64;
+        one.missing = self.batches_missing();
+        two.claimed = self.ledger.claimed().count() as u64;
+        two.missing = self.events_missing();
+        (one, two)
+    }
+
+    /// The first few faults in words, missing ones last.
+    pub fn examples(&self) -> Vec<String> {
+        let missing = self.ledger.claimed().filter(|(number, index)| {
+            self.events_found.get(self.ledger.slot(*number, *index)).is_none_or(|found| *found == 0)
+        });
+        let missing = missing.take(EXAMPLES_MAX).map(|(number, index)| {
+            let id = self.plan.event_id(number, index);
+            let kind = self.plan.kind(number, index).name;
+            let app = self.plan.origin(number).app.name;
+            format!("tier 2 missing: {id} ({kind} of {app}, event {index} of batch {number})")
+        });
+        let bodies = self.batches_claimed().filter(|number| !self.batch_found(*number));
+        let bodies = bodies.take(EXAMPLES_MAX).map(|number| {
+            format!("tier 1 missing: {} (batch {number})", self.plan.origin(number).id)
+        });
+        self.examples.iter().cloned().chain(bodies).chain(missing).collect()
+    }
+
+    fn batches_claimed(&self) -> impl Iterator<Item = u32> {
+        let claimed = self.ledger.sent().filter(|(_, row)| row.fate == Fate::Acknowledged);
+        claimed.map(|(number, _)| number)
+    }
+
+    fn batch_found(&self, number: u32) -> bool {
+        self.batches_found.get(number as usize).is_some_and(|found| *found > 0)
+    }
+
+    fn belongs(&self, number: u32, index: u16, lane: &str) -> bool {
+        self.plan.kind(number, index).lane.unwrap_or("other") == lane
+    }
+
+    fn tier(&mut self, tier: u8) -> &mut Tier {
+        if tier == 1 { &mut self.tier1 } else { &mut self.tier2 }
+    }
+
+    fn count(&mut self, tier: u8, row: Row, copies: u8, what: impl FnOnce() -> String) {
+        if row.fate != Fate::Acknowledged && copies == 1 {
+            self.tier(tier).unclaimed += 1;
+        }
+        if copies < 2 {
+            return;
+        }
+        let duplicated = &mut self.tier(tier).duplicated;
+        match row {
+            Row { unclear: 1.., sends: 2.., .. } => duplicated.by_retry += 1,
+            Row { sends: 2.., .. } => duplicated.after_refusal += 1,
+            _ => {
+                duplicated.by_us += 1;
+                self.example(tier, "duplicated by us", what);
+            }
+        }
+    }
+
+    fn alien(&mut self, tier: u8, cause: &'static str, what: impl FnOnce() -> String) {
+        *self.tier(tier).alien.entry(cause).or_default() += 1;
+        self.example(tier, "alien", || format!("{cause}: {}", what()));
+    }
+
+    fn corrupted(&mut self, tier: u8, cause: &'static str, what: impl FnOnce() -> String) {
+        *self.tier(tier).corrupted.entry(cause).or_default() += 1;
+        self.example(tier, "corrupted", || format!("{cause}: {}", what()));
+    }
+
+    fn example(&mut self, tier: u8, fault: &str, what: impl FnOnce() -> String) {
+        if self.examples.len() < EXAMPLES_MAX {
+            self.examples.push(format!("tier {tier} {fault}: {}", what()));
+        }
+    }
+}
+
+/// The beginning of a value as text.
+fn preview(value: &[u8]) -> String {
+    const PREVIEW_BYTES: usize = 600;
+    String::from_utf8_lossy(value.get(..PREVIEW_BYTES).unwrap_or(value)).into_owned()
+}
+
+const EXAMPLES_MAX: usize = 10;
+
+#[cfg(test)]
+mod tests;

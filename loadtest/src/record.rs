@@ -1,0 +1,190 @@
+//! Counts and times every attempt, apart for before, during and after a disturbance.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// The stretch of a run in which an attempt began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Until the disturbance begins; all of an undisturbed run.
+    Before,
+    /// While something is broken.
+    During,
+    /// From the end of the disturbance on.
+    After,
+}
+
+/// The record of a run, shared by all connections.
+#[derive(Debug)]
+pub struct Recorder(Mutex<Record>);
+
+/// What was recorded.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// The phases in which something happened, in their order.
+    pub stretches: Vec<Stretch>,
+    /// Sums over the run.
+    pub totals: Totals,
+}
+
+/// One phase.
+#[derive(Debug, Clone)]
+pub struct Stretch {
+    /// Which.
+    pub phase: Phase,
+    /// When it began.
+    pub begun: Instant,
+    /// How attempts ended: an HTTP status, or what broke.
+    pub statuses: BTreeMap<String, u64>,
+    /// From sending to the end of the reply, of attempts answered with a definitive 200.
+    pub reply: Histogram<u64>,
+    /// From when the batch was due, over all its attempts, to its definitive 200.
+    pub settled: Histogram<u64>,
+}
+
+/// Sums over the run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Batches with a definitive 200.
+    pub acknowledged: u64,
+    /// Events accepted in them.
+    pub accepted: u64,
+    /// Events filtered in them.
+    pub filtered: u64,
+    /// Events rejected in them, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Batches refused for good, by status.
+    pub refused: BTreeMap<u16, u64>,
+    /// Batches whose client stopped trying.
+    pub given_up: u64,
+    /// Attempts after the first.
+    pub retries: u64,
+    /// Definitive 200s whose numbers are not those that the rules make.
+    pub miscounted: u64,
+}
+
+impl Default for Recorder {
+    fn default() -> Self {
+        let first = Stretch::begin(Phase::Before);
+        Self(Mutex::new(Record { stretches: vec![first], totals: Totals::default() }))
+    }
+}
+
+impl Recorder {
+    /// From now on attempts belong to `phase`. A phase without any attempt is forgotten.
+    pub fn enter(&self, phase: Phase) {
+        let mut record = self.record();
+        record.stretches.retain(|stretch| !stretch.statuses.is_empty());
+        record.stretches.push(Stretch::begin(phase));
+    }
+
+    /// The present phase.
+    pub fn phase(&self) -> Phase {
+        self.record().stretches.last().map_or(Phase::Before, |stretch| stretch.phase)
+    }
+
+    /// An attempt that began in `phase` ended as `status` after `reply`.
+    pub fn attempt(&self, phase: Phase, status: &str, reply: Option<Duration>) {
+        let mut record = self.record();
+        let Some(stretch) = record.stretch(phase) else { return };
+        match stretch.statuses.get_mut(status) {
+            Some(count) => *count += 1,
+            None => drop(stretch.statuses.insert(status.to_owned(), 1)),
+        }
+        if let Some(reply) = reply {
+            stretch.reply.saturating_record(microseconds(reply));
+        }
+    }
+
+    /// A batch that was first due in `phase` was acknowledged after `settled`.
+    pub fn acknowledged(&self, phase: Phase, settled: Duration) {
+        let mut record = self.record();
+        if let Some(stretch) = record.stretch(phase) {
+            stretch.settled.saturating_record(microseconds(settled));
+        }
+    }
+
+    /// Changes the sums.
+    pub fn add(&self, change: impl FnOnce(&mut Totals)) {
+        change(&mut self.record().totals);
+    }
+
+    /// What was recorded so far.
+    pub fn snapshot(&self) -> Record {
+        self.record().clone()
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Record {
+    /// How attempts ended, over all phases.
+    pub fn statuses(&self) -> BTreeMap<String, u64> {
+        let mut sums = BTreeMap::new();
+        for (status, count) in self.stretches.iter().flat_map(|stretch| &stretch.statuses) {
+            *sums.entry(status.clone()).or_default() += count;
+        }
+        sums
+    }
+
+    /// An attempt may end when its phase is over; a forgotten phase's falls to the first one.
+    fn stretch(&mut self, phase: Phase) -> Option<&mut Stretch> {
+        let at = self.stretches.iter().position(|stretch| stretch.phase == phase);
+        self.stretches.get_mut(at.unwrap_or_default())
+    }
+}
+
+impl Stretch {
+    fn begin(phase: Phase) -> Self {
+        let empty = || {
+            Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are constants")
+        };
+        let statuses = BTreeMap::new();
+        Self { phase, begun: Instant::now(), statuses, reply: empty(), settled: empty() }
+    }
+}
+
+fn microseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// One hour; longer ones count as that.
+const LATENCY_US_MAX: u64 = 3_600_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_stay_in_the_phase_in_which_they_began() {
+        let recorder = Recorder::default();
+        let before = recorder.phase();
+        recorder.attempt(before, "200", Some(Duration::from_millis(2)));
+        recorder.enter(Phase::During);
+        recorder.attempt(before, "timeout", None);
+        recorder.attempt(recorder.phase(), "503", None);
+        recorder.acknowledged(Phase::During, Duration::from_millis(9));
+        let record = recorder.snapshot();
+        let counts: Vec<_> =
+            record.stretches.iter().map(|stretch| stretch.statuses.values().sum::<u64>()).collect();
+        assert_eq!(counts, [2, 1]);
+        assert_eq!(record.stretches[0].reply.len(), 1);
+        assert_eq!(record.stretches[1].settled.max() / 1000, 9);
+        assert_eq!(record.statuses().len(), 3);
+    }
+
+    #[test]
+    fn a_phase_without_attempts_is_forgotten() {
+        let recorder = Recorder::default();
+        recorder.enter(Phase::During);
+        assert_eq!(recorder.snapshot().stretches.len(), 1);
+        assert_eq!(recorder.phase(), Phase::During);
+    }
+}

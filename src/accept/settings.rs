@@ -1,0 +1,21 @@
+//! `[http]`: connections and heads.
+
+use serde::{Deserialize, Serialize};
+
+/// Limits of connections.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Open connections; more are closed at once.
+    pub connections_max: u64,
+    /// How long a connection may wait for a request, or take for its head.
+    pub idle_ms: u64,
+    /// Largest request head in bytes, at least 8192.
+    pub head_bytes_max: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { connections_max: 20_000, idle_ms: 75_000, head_bytes_max: 16 << 10 }
+    }
+}

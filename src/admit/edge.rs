@@ -1,0 +1,136 @@
+//! One request, from its head to its response.
+//!
+//! The route decides the place, the door lets in, the page does the work in a task of its own: a
+//! client that hangs up does not cancel what has been begun.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http_body_util::BodyExt as _;
+use hyper::Request;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
+use hyper::http::request::Parts;
+
+use super::respond::{self, Answer};
+use super::routes::{self, Match, Place};
+use super::{Document, Door, origin};
+use crate::ingest::Ingest;
+use crate::model::Refusal;
+use crate::telemetry::metrics as names;
+
+/// What answers requests, shared by all workers.
+pub struct Edge {
+    /// Who gets in.
+    pub door: Door,
+    /// What is done with it.
+    pub ingest: Arc<Ingest>,
+    /// The SDK document.
+    pub document: Option<Document>,
+}
+
+/// Bytes of an unwanted body that are still read, so that the client gets to see its reply.
+const DISCARD_BYTES_MAX: usize = 2 << 20;
+/// Time for it.
+const DISCARD_MS: u64 = 1_000;
+
+impl Edge {
+    /// Answers one request.
+    pub async fn answer(&self, request: Request<Incoming>, address: IpAddr) -> Answer {
+        let started = Instant::now();
+        let (head, body) = request.into_parts();
+        let (found, route) = routes::find(&head.method, head.uri.path());
+        let mut answer = match found {
+            Match::Place(Place::Batch) => self.batch(&head, body, address).await,
+            Match::Place(Place::Pixel) => self.pixel(&head, address).await,
+            Match::Place(Place::Document) => self.document(&head, address),
+            Match::Preflight(methods) => {
+                let mut answer = respond::empty(204);
+                origin::preflight(&head.headers, methods, answer.headers_mut());
+                answer
+            }
+            Match::Method(allow) => self.refuse_unread(&Refusal::Method(allow), body).await,
+            Match::Nothing => self.refuse_unread(&Refusal::NotFound, body).await,
+        };
+        origin::mirror(&head.headers, answer.headers_mut());
+        observe(route, &answer, started);
+        answer
+    }
+
+    async fn batch(&self, head: &Parts, mut body: Incoming, address: IpAddr) -> Answer {
+        let admitted = match self.door.batch(head, &mut body, address).await {
+            Ok(admitted) => admitted,
+            Err(refusal) => return self.refuse_unread(&refusal, body).await,
+        };
+        metrics::counter!(names::BODY_BYTES).increment(admitted.body.len() as u64);
+        let work = tokio::spawn(Arc::clone(&self.ingest).ingest(admitted));
+        match work.await {
+            Ok(reply) => respond::json(&reply),
+            Err(error) => {
+                tracing::error!(%error, "a batch's task ended badly");
+                respond::json(&self.ingest.refuse(&Refusal::NotDurable))
+            }
+        }
+    }
+
+    /// Always the same GIF; what became of the events is seen in the metrics alone.
+    async fn pixel(&self, head: &Parts, address: IpAddr) -> Answer {
+        match self.door.pixel(head, address) {
+            Ok(admitted) => {
+                let work = tokio::spawn(Arc::clone(&self.ingest).ingest(admitted));
+                if let Err(error) = work.await {
+                    tracing::error!(%error, "a pixel's task ended badly");
+                }
+            }
+            Err(refusal) => drop(self.ingest.refuse(&refusal)),
+        }
+        respond::pixel()
+    }
+
+    fn document(&self, head: &Parts, address: IpAddr) -> Answer {
+        let document = self.door.app(head, address).and_then(|_| {
+            self.document.as_ref().ok_or(Refusal::NoDocument)
+        });
+        match document {
+            Ok(document) => respond::document(&document.text, &document.tag, &head.headers),
+            Err(refusal) => respond::json(&self.ingest.refuse(&refusal)),
+        }
+    }
+
+    /// Refuses, and closes the connection unless the body has been read to its end: what is left of
+    /// it must never be taken for the next request.
+    async fn refuse_unread(&self, refusal: &Refusal, body: Incoming) -> Answer {
+        let mut answer = respond::json(&self.ingest.refuse(refusal));
+        if !discard(body).await {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+}
+
+/// Reads a body to its end and forgets it; `false` when it is too long or too slow for that.
+async fn discard(mut body: Incoming) -> bool {
+    if body.is_end_stream() {
+        return true;
+    }
+    let read = async {
+        let mut bytes = 0;
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return false };
+            bytes += frame.data_ref().map_or(0, bytes::Bytes::len);
+            if bytes > DISCARD_BYTES_MAX {
+                return false;
+            }
+        }
+        true
+    };
+    tokio::time::timeout(Duration::from_millis(DISCARD_MS), read).await.unwrap_or(false)
+}
+
+fn observe(route: &'static str, answer: &Answer, started: Instant) {
+    let status = answer.status().as_str().to_owned();
+    metrics::counter!(names::REQUESTS, "route" => route, "status" => status.clone()).increment(1);
+    metrics::histogram!(names::REQUEST_SECONDS, "route" => route, "status" => status)
+        .record(started.elapsed().as_secs_f64());
+}

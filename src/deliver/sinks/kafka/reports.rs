@@ -1,0 +1,167 @@
+//! Delivery reports: from librdkafka's integer back to the tracker that waits for it.
+//!
+//! The integer holds a slab slot and a record's bit, so producing allocates nothing per event.
+//! Runs on the polling thread: must never block, panic or log per record.
+
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+use parking_lot::Mutex;
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
+use slab::Slab;
+
+use super::State;
+use super::letter::Letter;
+use crate::deliver::tracker::{Fate, Tracker};
+use crate::telemetry::metrics as names;
+
+/// Slot, dead-letter mark and bit in one integer: `slot << 16 | dead << 15 | bit`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Opaque(usize);
+
+impl Opaque {
+    pub(super) fn new(slot: usize, bit: u32) -> Self {
+        Self(slot << 16 | (bit & 0x7fff) as usize)
+    }
+
+    pub(super) fn dead(self) -> Self {
+        Self(self.0 | 0x8000)
+    }
+
+    fn is_dead(self) -> bool {
+        self.0 & 0x8000 != 0
+    }
+
+    fn slot(self) -> usize {
+        self.0 >> 16
+    }
+
+    pub(super) fn bit(self) -> u32 {
+        (self.0 & 0x7fff) as u32
+    }
+}
+
+impl From<Opaque> for usize {
+    fn from(opaque: Opaque) -> Self {
+        opaque.0
+    }
+}
+
+/// Trackers by slot. A slot is free again when its last report is in, so none is ever confused.
+#[derive(Default)]
+pub(super) struct Slots {
+    trackers: Mutex<Slab<Arc<Tracker>>>,
+}
+
+impl Slots {
+    pub(super) fn insert(&self, tracker: Arc<Tracker>) -> usize {
+        self.trackers.lock().insert(tracker)
+    }
+
+    pub(super) fn find(&self, opaque: Opaque) -> Option<Arc<Tracker>> {
+        self.trackers.lock().get(opaque.slot()).cloned()
+    }
+
+    pub(super) fn report(&self, opaque: Opaque, fate: Fate) {
+        let mut trackers = self.trackers.lock();
+        let Some(tracker) = trackers.get(opaque.slot()) else { return };
+        if tracker.report(opaque.bit(), fate) {
+            let tracker = trackers.remove(opaque.slot());
+            drop(trackers);
+            metrics::histogram!(names::KAFKA_ACK_SECONDS).record(tracker.age().as_secs_f64());
+        }
+    }
+}
+
+/// librdkafka's callbacks.
+pub(super) struct Reports {
+    pub(super) slots: Arc<Slots>,
+    pub(super) letters: Sender<Letter>,
+    pub(super) state: Arc<State>,
+}
+
+impl ClientContext for Reports {
+    fn error(&self, error: KafkaError, reason: &str) {
+        let mut trouble = self.state.trouble.lock();
+        // Said once per kind of trouble, not once per reconnect.
+        if trouble.is_none() {
+            tracing::warn!(%error, reason, "kafka");
+        }
+        *trouble = Some(format!("{error}: {reason}"));
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(?level, facility, message, "librdkafka");
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
+        let opaque = Opaque(opaque);
+        let fate = match result {
+            Ok(_) => {
+                // A report that is good ends the trouble; the lock is free but for errors.
+                if let Some(mut trouble) = self.state.trouble.try_lock() {
+                    *trouble = None;
+                }
+                Fate::Delivered
+            }
+            Err((error, message)) => match permanent(error) {
+                Some(reason) if opaque.is_dead() => Fate::Undeliverable(reason),
+                Some(reason) => {
+                    let letter = Letter::new(opaque, reason, message);
+                    match self.letters.try_send(letter) {
+                        Ok(()) => return,
+                        Err(_) => Fate::Retry("dead letter queue is full"),
+                    }
+                }
+                None => Fate::Retry(cause(error)),
+            },
+        };
+        self.slots.report(opaque, fate);
+    }
+}
+
+/// Errors of a record that no retry heals.
+fn permanent(error: &KafkaError) -> Option<&'static str> {
+    match error.rdkafka_error_code()? {
+        Code::MessageSizeTooLarge => Some("message_too_large"),
+        Code::InvalidMessage | Code::BadMessage => Some("invalid_message"),
+        Code::InvalidRecord => Some("invalid_record"),
+        _ => None,
+    }
+}
+
+/// A fixed word for the metric and the log.
+pub(super) fn cause(error: &KafkaError) -> &'static str {
+    match error.rdkafka_error_code() {
+        Some(Code::QueueFull) => "queue_full",
+        Some(Code::MessageTimedOut) => "timed_out",
+        Some(Code::UnknownTopic | Code::UnknownTopicOrPartition) => "unknown_topic",
+        Some(Code::TopicAuthorizationFailed) => "unauthorized",
+        Some(Code::PurgeQueue | Code::PurgeInflight) => "purged",
+        Some(Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend) => "not_enough_replicas",
+        Some(Code::BrokerTransportFailure | Code::AllBrokersDown) => "no_broker",
+        Some(Code::Fatal) => "fatal",
+        _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_opaque_holds_slot_bit_and_mark() {
+        let opaque = Opaque::new(70_000, 5_001);
+        assert_eq!((opaque.slot(), opaque.bit(), opaque.is_dead()), (70_000, 5_001, false));
+        let dead = opaque.dead();
+        assert_eq!((dead.slot(), dead.bit(), dead.is_dead()), (70_000, 5_001, true));
+    }
+}

@@ -1,0 +1,57 @@
+//! `[kafka]`: the cluster, and how to produce to it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::topics;
+use crate::deliver::Ack;
+
+/// How the gateway talks to Kafka.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Bootstrap brokers, `host:port,…`; empty means the embedded store.
+    pub brokers: String,
+    /// When a batch is acknowledged: `kafka` after all delivery reports, `disk` after the journal.
+    pub ack: Ack,
+    /// With `ack = "kafka"`: how long to wait for Kafka before the journal takes the batch.
+    pub divert_ms: u64,
+    /// First part of every topic name.
+    pub topic_prefix: String,
+    /// How long the client collects records for one partition.
+    pub linger_ms: u64,
+    /// `none`, `lz4`, `zstd`, `gzip` or `snappy`.
+    pub compression: String,
+    /// How long the client tries to deliver one record before it gives it back.
+    pub message_timeout_ms: u64,
+    /// Records inside the client.
+    pub queue_records_max: u32,
+    /// Bytes inside the client.
+    pub queue_bytes_max: u64,
+    /// How often delivery reports are collected; longer is cheaper, and adds to the latency.
+    pub report_ms: u64,
+    /// `[kafka.topics]`.
+    pub topics: topics::Settings,
+    /// Passed to librdkafka as they are, and win over everything above.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            brokers: String::new(),
+            ack: Ack::Kafka,
+            divert_ms: 2_000,
+            topic_prefix: "tidegate".to_owned(),
+            linger_ms: 5,
+            compression: "lz4".to_owned(),
+            message_timeout_ms: 30_000,
+            queue_records_max: 200_000,
+            queue_bytes_max: 128 << 20,
+            report_ms: 2,
+            topics: topics::Settings::default(),
+            properties: BTreeMap::new(),
+        }
+    }
+}

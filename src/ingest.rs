@@ -1,0 +1,192 @@
+//! Floor 3, the page: what happens to a batch, from its bytes to its reply.
+//!
+//! decode -> split -> route -> deliver -> reply. [`refine`] is the pure part: the live path, the
+//! drainer and every replay run the same function on a record. Must never know HTTP or Kafka.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::deliver::Deliver;
+use crate::model::{
+    Admitted, Batch, Charge, Facts, Outcome, Parcel, Reason, Record, Refusal, Reply, Routed, Tally,
+};
+use crate::rulebook::{Rulebook, Rulebooks};
+use crate::telemetry::metrics as names;
+use crate::{decode, route, split};
+
+/// The data path, shared by all workers.
+pub struct Ingest {
+    /// Rules and routes.
+    pub books: Arc<Rulebooks>,
+    /// Where batches go.
+    pub deliver: Deliver,
+    /// This node.
+    pub node: Uuid,
+    /// The memory budget that charges are held against.
+    pub budget_bytes: u64,
+    /// What a refused client is told to wait.
+    pub retry_ms: u64,
+    /// The version of an app's SDK document, for the reply.
+    pub document_version: Box<dyn Fn(&str) -> u64 + Send + Sync>,
+    /// Turns true when the process is to end.
+    pub stopping: watch::Receiver<bool>,
+}
+
+/// Bodies larger than this are inflated and split on a thread where they stall nobody.
+const OFFLOAD_BYTES: usize = 128 << 10;
+
+impl Ingest {
+    /// Takes one batch through the whole path. Must run in a task that no disconnect cancels.
+    pub async fn ingest(self: Arc<Self>, admitted: Admitted) -> Reply {
+        let promised = admitted.promised;
+        let app = Arc::clone(&admitted.caller.app);
+        let book = self.books.current();
+        let refined = if admitted.body.len() > OFFLOAD_BYTES {
+            let this = Arc::clone(&self);
+            let there = Arc::clone(&book);
+            tokio::task::spawn_blocking(move || this.prepare(admitted, &there))
+                .await
+                .unwrap_or(Err(Refusal::Busy))
+        } else {
+            self.prepare(admitted, &book)
+        };
+        let (parcel, summary, tally) = match refined {
+            Ok(refined) => refined,
+            Err(refusal) => return self.refuse(&refusal),
+        };
+        // A batch of which nothing is left has nothing to lose, but tier 1 keeps all that came.
+        let receipt = self.deliver.send(parcel, self.stopped()).await;
+        match receipt {
+            Ok(_) => {
+                let kept = if promised { Outcome::Accepted } else { Outcome::Unacknowledged };
+                let (accepted, filtered) = (tally.kept(), tally.filtered());
+                tally.settle(kept);
+                let rejected = summary.rejected.iter().map(|(index, reason)| {
+                    let name = reason_name(*reason, &book);
+                    metrics::counter!(names::EVENTS_REJECTED, "reason" => name.to_owned())
+                        .increment(1);
+                    (*index, name)
+                });
+                let config = (self.document_version)(&app);
+                Reply::settled(summary.batch, accepted, filtered, rejected, config)
+            }
+            Err(refusal) => {
+                tally.settle(Outcome::Refused);
+                self.refuse(&refusal)
+            }
+        }
+    }
+
+    /// The reply to a request that is refused as a whole.
+    pub fn refuse(&self, refusal: &Refusal) -> Reply {
+        metrics::counter!(names::REFUSALS, "reason" => refusal.name()).increment(1);
+        Reply::refused(refusal, self.retry_ms)
+    }
+
+    fn prepare(
+        &self,
+        admitted: Admitted,
+        book: &Rulebook,
+    ) -> Result<(Arc<Parcel>, Summary, Tally), Refusal> {
+        let coding = decode::sniff(&admitted.body, admitted.said)?;
+        let mut charge = admitted.charge;
+        let caller = admitted.caller;
+        let facts = Facts {
+            app: caller.app,
+            key_kind: caller.kind,
+            address: caller.address,
+            user_agent: caller.user_agent,
+            coding,
+            format: crate::model::Format::Unknown,
+            arrival_ms: admitted.arrival_ms,
+            sent_ms: admitted.sent_ms,
+            wait_ms: admitted.wait_ms,
+            attempt: admitted.attempt,
+            class: admitted.class.unwrap_or(caller.class),
+            batch: Uuid::now_v7(),
+            batch_made: true,
+            rules: book.hash,
+            node: self.node,
+        };
+        let mut record = Record { facts, body: admitted.body };
+        let mut tally = None;
+        let (batch, routed) = refine(&mut record, admitted.class, book, |facts, batch, body| {
+            tally = Some(Tally::count(&facts.app, batch, body));
+            metrics::counter!(names::INFLATED_BYTES).increment(body.len() as u64);
+        })?;
+        let tally = tally.ok_or(Refusal::Busy)?;
+        if !self.charge(&mut charge, &record, &routed, &batch) {
+            tally.settle(Outcome::Refused);
+            return Err(Refusal::Busy);
+        }
+        for event in batch.events.iter().filter_map(|event| event.filtered_by) {
+            let rule = book.rules.name(event).to_owned();
+            metrics::counter!(names::EVENTS_FILTERED, "rule" => rule).increment(1);
+        }
+        let summary = Summary { batch: batch.id, rejected: batch.rejected };
+        Ok((Arc::new(Parcel { record, routed, charge }), summary, tally))
+    }
+
+    /// What the batch holds until it is settled: body, output, and bookkeeping per event.
+    fn charge(&self, charge: &mut Charge, record: &Record, routed: &Routed, batch: &Batch) -> bool {
+        let bytes = record.body.len() + routed.bytes() + 256 * batch.events.len() + 1_024;
+        charge.resize(bytes as u64, self.budget_bytes)
+    }
+
+    async fn stopped(&self) {
+        let mut stopping = self.stopping.clone();
+        // An error means that the sender is gone, which is a stop as well.
+        stopping.wait_for(|stopping| *stopping).await.map(drop).unwrap_or_default();
+    }
+}
+
+struct Summary {
+    batch: Uuid,
+    rejected: Vec<(u32, Reason)>,
+}
+
+/// The pure part: bytes, facts and rules in, tier 2 out. Completes the facts with what line 1 says.
+pub fn refine(
+    record: &mut Record,
+    class: Option<u8>,
+    book: &Rulebook,
+    look: impl FnOnce(&Facts, &Batch, &[u8]),
+) -> Result<(Batch, Routed), Refusal> {
+    SCRATCH.with_borrow_mut(|scratch| {
+        let shape = &book.shape;
+        let coding = record.facts.coding;
+        let body = decode::decode(&record.body, coding, &shape.decode, scratch)?;
+        let batch = split::split(body, &record.facts, class, &shape.split, &book.rules)?;
+        let facts = &mut record.facts;
+        (facts.batch, facts.batch_made) = (batch.id, batch.id_made);
+        facts.format = batch.format;
+        facts.class = batch.header.class.unwrap_or(facts.class);
+        let routed = route::route(&batch, body, facts, &book.table, shape.output_bytes_max)?;
+        look(facts, &batch, body);
+        Ok((batch, routed))
+    })
+}
+
+/// Rebuilds a stored record's parcel under the rules that it names.
+pub fn restore(books: &Rulebooks, mut record: Record) -> Result<Parcel, String> {
+    let book = books.find(record.facts.rules).map_err(|error| error.to_string())?;
+    let class = None;
+    let (_, routed) =
+        refine(&mut record, class, &book, |_, _, _| ()).map_err(|refusal| refusal.to_string())?;
+    Ok(Parcel { record, routed, charge: Charge::default() })
+}
+
+/// The word for a rejection: the protocol's own, or the rule's.
+pub fn reason_name(reason: Reason, book: &Rulebook) -> &str {
+    match reason {
+        Reason::Rule(rule) => book.rules.reason(rule),
+        other => other.name(),
+    }
+}
+
+thread_local! {
+    static SCRATCH: RefCell<decode::Scratch> = RefCell::default();
+}

@@ -1,0 +1,213 @@
+//! How far a sink has come: one small file per sink with two slots, of which the older is
+//! overwritten.
+//!
+//! In: the seq that the sink wants next. Out: the last one that was saved. A lost cursor means that
+//! records come twice, never that one is lost. Must never overwrite the only good slot.
+
+use std::io::{self, ErrorKind};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::Error;
+use super::disk::{Disk, DiskFile};
+use super::frame::field;
+
+/// What a slot begins with: `TGCU`.
+const MAGIC: [u8; 4] = *b"TGCU";
+/// Distance of the two slots: they never share a block.
+const SLOT_BYTES: u64 = 4_096;
+/// Bytes of a slot that are used.
+const USED_BYTES: usize = 48;
+/// The part of them that the checksum covers.
+const CHECKED_BYTES: usize = USED_BYTES - 4;
+/// How names of cursor files begin.
+const PREFIX: &str = "cursor-";
+
+/// The position of one sink.
+pub struct Cursor {
+    disk: Arc<dyn Disk>,
+    journal: Uuid,
+    name: String,
+    file: Option<Box<dyn DiskFile>>,
+    saved: Option<Saved>,
+}
+
+/// What a slot holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Saved {
+    generation: u64,
+    pub(super) next_seq: u64,
+    pub(super) journal: Uuid,
+}
+
+impl Cursor {
+    pub(super) fn open(disk: Arc<dyn Disk>, journal: Uuid, sink: &str) -> Result<Self, Error> {
+        let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
+        if !(1..=80).contains(&sink.len()) || !sink.bytes().all(allowed) {
+            return Err(Error::CursorName(sink.to_owned()));
+        }
+        let name = format!("{PREFIX}{sink}");
+        let saved = read(&*disk, &name)?;
+        if let Some(saved) = saved.filter(|saved| saved.journal != journal) {
+            tracing::warn!(name, other = %saved.journal, "cursor of another journal ignored");
+        }
+        Ok(Self { disk, journal, name, file: None, saved })
+    }
+
+    /// The seq that the sink wants next; `None` if it has never saved one in this journal.
+    pub fn load(&self) -> Option<u64> {
+        self.saved.filter(|saved| saved.journal == self.journal).map(|saved| saved.next_seq)
+    }
+
+    /// Saves it durably. Everything below is done for this sink.
+    pub fn save(&mut self, next_seq: u64) -> Result<(), Error> {
+        let generation = self.saved.map_or(0, |saved| saved.generation).wrapping_add(1);
+        let saved = Saved { generation, next_seq, journal: self.journal };
+        self.write(saved).map_err(|source| Error::disk("save", &self.name, source))?;
+        // After a failure the same slot is written again, as the other one is the good one.
+        self.saved = Some(saved);
+        Ok(())
+    }
+
+    fn write(&mut self, saved: Saved) -> io::Result<()> {
+        let fresh = self.file.is_none();
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => match self.disk.edit(&self.name) {
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    let file = self.disk.create_new(&self.name)?;
+                    // Both slots at once, so that a full disk cannot stop a cursor later.
+                    file.write_at(&[0; 2 * SLOT_BYTES as usize], 0)?;
+                    file
+                }
+                opened => opened?,
+            },
+        };
+        file.write_at(&saved.encode(), saved.generation % 2 * SLOT_BYTES)?;
+        file.sync()?;
+        if fresh {
+            self.disk.sync_names()?;
+        }
+        self.file = Some(file);
+        Ok(())
+    }
+}
+
+/// All cursors in a directory, by the name of their sink.
+pub(super) fn all(disk: &dyn Disk, names: &[String]) -> Result<Vec<(String, Option<Saved>)>, Error> {
+    let named = names.iter().filter_map(|name| name.strip_prefix(PREFIX).map(|sink| (name, sink)));
+    named.map(|(name, sink)| Ok((sink.to_owned(), read(disk, name)?))).collect()
+}
+
+fn read(disk: &dyn Disk, name: &str) -> Result<Option<Saved>, Error> {
+    let file = match disk.open(name) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|source| Error::disk("open", name, source))?,
+    };
+    let mut newest: Option<Saved> = None;
+    for slot in 0..2 {
+        let mut bytes = [0; USED_BYTES];
+        let read = file
+            .read_at(&mut bytes, slot * SLOT_BYTES)
+            .map_err(|source| Error::disk("read", name, source))?;
+        let found = Saved::parse(bytes.get(..read).unwrap_or_default());
+        let found = found.filter(|found| found.generation % 2 == slot);
+        if found.map(|found| found.generation) > newest.map(|newest| newest.generation) {
+            newest = found;
+        }
+    }
+    Ok(newest)
+}
+
+impl Saved {
+    fn encode(&self) -> [u8; USED_BYTES] {
+        let fields = MAGIC
+            .into_iter()
+            .chain(1u32.to_le_bytes())
+            .chain(self.generation.to_le_bytes())
+            .chain(self.next_seq.to_le_bytes())
+            .chain(self.journal.into_bytes());
+        let mut bytes = [0; USED_BYTES];
+        for (slot, byte) in bytes.iter_mut().zip(fields) {
+            *slot = byte;
+        }
+        let sum = crc32c::crc32c(&bytes[..CHECKED_BYTES]);
+        bytes[CHECKED_BYTES..].copy_from_slice(&sum.to_le_bytes());
+        bytes
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; USED_BYTES] = bytes.first_chunk()?;
+        let sum = crc32c::crc32c(&bytes[..CHECKED_BYTES]);
+        let right = bytes.starts_with(&MAGIC)
+            && sum == u32::from_le_bytes(field(bytes, CHECKED_BYTES))
+            && u32::from_le_bytes(field(bytes, 4)) == 1;
+        right.then(|| Self {
+            generation: u64::from_le_bytes(field(bytes, 8)),
+            next_seq: u64::from_le_bytes(field(bytes, 16)),
+            journal: Uuid::from_bytes(field(bytes, 24)),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::disk::Directory;
+    use super::*;
+
+    const JOURNAL: Uuid = Uuid::from_u128(5);
+
+    fn cursor(disk: &Arc<dyn Disk>, journal: Uuid) -> Cursor {
+        Cursor::open(Arc::clone(disk), journal, "kafka").unwrap()
+    }
+
+    #[test]
+    fn remembers_the_last_save_and_survives_a_damaged_slot() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(Directory::claim(folder.path()).unwrap());
+        let mut first = cursor(&disk, JOURNAL);
+        assert_eq!(first.load(), None);
+        for next_seq in [10, 20, 30] {
+            first.save(next_seq).unwrap();
+            assert_eq!(cursor(&disk, JOURNAL).load(), Some(next_seq));
+        }
+        let path = folder.path().join("cursor-kafka");
+        let whole = std::fs::read(&path).unwrap();
+        assert_eq!(whole.len(), 8_192);
+        for at in 0..USED_BYTES {
+            let mut bytes = whole.clone();
+            bytes[SLOT_BYTES as usize + at] ^= 1;
+            std::fs::write(&path, &bytes).unwrap();
+            assert_eq!(cursor(&disk, JOURNAL).load(), Some(20), "byte {at}");
+        }
+        // The slot that is damaged is the one that is written next.
+        let mut again = cursor(&disk, JOURNAL);
+        again.save(40).unwrap();
+        assert_eq!(cursor(&disk, JOURNAL).load(), Some(40));
+        assert_eq!(cursor(&disk, Uuid::from_u128(6)).load(), None);
+    }
+
+    #[test]
+    fn refuses_names_that_are_no_names() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(Directory::claim(folder.path()).unwrap());
+        for sink in ["", "a/b", "../x", "Kafka", &"x".repeat(81)] {
+            let opened = Cursor::open(Arc::clone(&disk), JOURNAL, sink);
+            assert!(matches!(opened, Err(Error::CursorName(_))), "{sink}");
+        }
+    }
+
+    #[test]
+    fn slot_bytes_are_pinned() {
+        let saved = Saved { generation: 3, next_seq: 258, journal: Uuid::from_u128(1) };
+        let mut golden = [0; USED_BYTES];
+        golden[..5].copy_from_slice(b"TGCU\x01");
+        golden[8] = 3;
+        golden[16..18].copy_from_slice(&[2, 1]);
+        golden[39] = 1;
+        golden[44..].copy_from_slice(&[0x1f, 0xde, 0x64, 0xd2]);
+        assert_eq!(saved.encode(), golden);
+        assert_eq!(Saved::parse(&saved.encode()), Some(saved));
+    }
+}

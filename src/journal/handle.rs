@@ -1,0 +1,228 @@
+//! The journal as everybody sees it: append, follow, read back, trim, close.
+//!
+//! In: drafts from the live path. Out: [`Appended`] promises, readers and cursors. Cheap to clone.
+//! Must never do I/O on the thread of an append.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, bounded};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::model::Parcel;
+
+use super::disk::{Directory, Disk};
+use super::queue::{Pending, Refusal};
+use super::recover::recover;
+use super::shared::Shared;
+use super::writer::Writer;
+use super::{Appended, Cursor, Draft, Error, Followed, Reader, Recovered, Settings, Usage};
+
+/// The one durable log of this node.
+#[derive(Clone)]
+pub struct Journal {
+    open: Arc<Open>,
+}
+
+struct Open {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// Opens the journal in a directory, recovers it, and starts its writer.
+pub fn open(directory: &Path, settings: &Settings) -> Result<(Journal, Recovered), Error> {
+    settings.check()?;
+    let disk = Arc::new(Directory::claim(directory)?);
+    let (journal, writer, recovered) = prepare(disk, settings)?;
+    journal.warn_of_a_small_disk();
+    let thread = std::thread::Builder::new()
+        .name("journal".to_owned())
+        .spawn(move || writer.run())
+        .map_err(|source| Error::disk("start the writer of", "journal", source))?;
+    *journal.open.thread.lock() = Some(thread);
+    Ok((journal, recovered))
+}
+
+/// Recovers the journal on a disk; the writer does not run yet.
+pub(super) fn prepare(
+    disk: Arc<dyn Disk>,
+    settings: &Settings,
+) -> Result<(Journal, Writer, Recovered), Error> {
+    let opened = recover(&*disk, settings)?;
+    let next_seq = opened.recovered.next_seq;
+    let shared = Arc::new(Shared::new(
+        disk,
+        settings.clone(),
+        opened.journal,
+        opened.table,
+        next_seq,
+    ));
+    let writer = Writer::new(Arc::clone(&shared), next_seq);
+    let journal = Journal { open: Arc::new(Open { shared, thread: Mutex::default() }) };
+    Ok((journal, writer, opened.recovered))
+}
+
+impl Journal {
+    /// Appends an entry. Never blocks: it is queued, or refused at once. The passenger is handed to
+    /// the follower together with the seq.
+    pub fn append(&self, draft: Draft<'_>, passenger: Option<Arc<Parcel>>) -> Appended {
+        let (sender, receiver) = oneshot::channel();
+        match self.queue(draft, Some(sender), passenger) {
+            Ok(()) => Appended::waiting(receiver),
+            Err(error) => Appended::refused(error),
+        }
+    }
+
+    /// Appends and waits, on a thread that is not part of an async runtime.
+    pub fn append_wait(
+        &self,
+        draft: Draft<'_>,
+        passenger: Option<Arc<Parcel>>,
+    ) -> Result<u64, Error> {
+        self.append(draft, passenger).wait()
+    }
+
+    /// Appends what nobody waits for: it rides with the next group, or goes alone after `quiet_ms`.
+    /// If it is lost, a record comes twice.
+    pub fn append_quiet(&self, draft: Draft<'_>) -> Result<(), Error> {
+        self.queue(draft, None, None)
+    }
+
+    /// The last seq that is durable. Stored before anybody is woken for it.
+    pub fn synced(&self) -> u64 {
+        self.open.shared.synced()
+    }
+
+    /// Whether the disk refuses, so that appends are refused too. The writer probes by itself.
+    pub fn is_down(&self) -> bool {
+        self.open.shared.down.load(Ordering::Acquire)
+    }
+
+    /// Every record from now on, once it is durable, in order; a second call replaces the first.
+    /// What finds the channel full is not sent: after emptying the channel, and before it waits, a
+    /// follower compares its position with [`Journal::synced`] and reads the log up to there.
+    pub fn follow(&self) -> Receiver<Followed> {
+        let (sender, receiver) = bounded(self.open.shared.settings.follow_max);
+        *self.open.shared.follower.lock() = Some(sender);
+        receiver
+    }
+
+    /// Reads the log from a seq on.
+    pub fn reader(&self, from_seq: u64) -> Reader {
+        Reader::new(Arc::clone(&self.open.shared), from_seq)
+    }
+
+    /// The durable position of a sink.
+    pub fn cursor(&self, sink: &str) -> Result<Cursor, Error> {
+        let shared = &self.open.shared;
+        Cursor::open(Arc::clone(&shared.disk), shared.journal, sink)
+    }
+
+    /// Tells the lowest seq that is still owed to any sink, by durable cursors. Nothing at or above
+    /// it is ever trimmed, and `bytes_max` counts from there. At the start it is the lowest cursor
+    /// found, and everything if there is none.
+    pub fn set_owed_from(&self, seq: u64) {
+        self.open.shared.with_table(|table| table.set_owed_from(seq));
+    }
+
+    /// Deletes whole segments below `below_seq` and below what is owed, oldest first, that are older
+    /// than `retain_ms` or too much for `retain_bytes` of drained segments. Gives the freed bytes.
+    pub fn trim(
+        &self,
+        below_seq: u64,
+        retain_ms: u64,
+        retain_bytes: u64,
+        now_ms: i64,
+    ) -> Result<u64, Error> {
+        let shared = &self.open.shared;
+        let taken = shared.with_table(|table| {
+            table.take_drained(below_seq, retain_ms, retain_bytes, now_ms)
+        });
+        let mut freed = 0;
+        for segment in &taken {
+            let name = segment.name();
+            shared.disk.unlink(&name).map_err(|source| Error::disk("delete", &name, source))?;
+            freed += segment.bytes;
+        }
+        if !taken.is_empty() {
+            let place = shared.disk.place().display().to_string();
+            shared.disk.sync_names().map_err(|source| Error::disk("sync", &place, source))?;
+        }
+        shared.meters.trimmed_bytes.increment(freed);
+        Ok(freed)
+    }
+
+    /// How much lies on disk.
+    pub fn usage(&self) -> Usage {
+        self.open.shared.usage()
+    }
+
+    /// Refuses appends from now on, makes what is queued durable and stops the writer.
+    pub fn close(&self) {
+        self.open.close();
+    }
+
+    fn queue(
+        &self,
+        draft: Draft<'_>,
+        waiter: Option<oneshot::Sender<Result<u64, Error>>>,
+        passenger: Option<Arc<Parcel>>,
+    ) -> Result<(), Error> {
+        let Shared { settings, meters, queue, .. } = &*self.open.shared;
+        if self.is_down() {
+            meters.refused_down.increment(1);
+            return Err(Error::Down);
+        }
+        let bytes_max = match draft {
+            Draft::Record { .. } => settings.bytes_max,
+            // A full journal empties by settling.
+            Draft::Settle { .. } => settings.bytes_max.saturating_add(settings.segment_bytes),
+        };
+        let pending = Pending { encoded: draft.encode()?, waiter, passenger };
+        queue.push(pending, self.open.shared.room(bytes_max)).map_err(|refusal| match refusal {
+            Refusal::Queue => {
+                meters.refused_queue.increment(1);
+                let bytes_max = settings.queue_bytes_max;
+                Error::Full { limit: "queue_bytes_max", bytes_max }
+            }
+            Refusal::Disk => {
+                meters.refused_disk.increment(1);
+                Error::Full { limit: "bytes_max", bytes_max }
+            }
+            Refusal::Closed => Error::Closed,
+        })
+    }
+
+    fn warn_of_a_small_disk(&self) {
+        let Shared { disk, settings, .. } = &*self.open.shared;
+        let wanted = settings.bytes_max.saturating_sub(self.usage().bytes);
+        match disk.free_bytes() {
+            Ok(free_bytes) if free_bytes < wanted => {
+                let bytes_max = settings.bytes_max;
+                tracing::warn!(free_bytes, bytes_max, "the disk is too small for the journal");
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "cannot tell how large the disk is"),
+        }
+    }
+}
+
+impl Open {
+    fn close(&self) {
+        self.shared.queue.close();
+        // Held while joining: whoever closes second returns only when everything is durable too.
+        let mut thread = self.thread.lock();
+        if thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the journal's writer has panicked");
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,72 @@
+//! What the journal tells about itself: counters and gauges, looked up once.
+//!
+//! Every name begins with `tidegate_journal_`. Must never carry a label from outside.
+
+use metrics::{Counter, Gauge, counter, gauge};
+
+use super::Usage;
+
+/// The journal's metrics.
+pub(super) struct Meters {
+    /// Frames that are durable.
+    pub(super) frames: Counter,
+    /// Bytes of them.
+    pub(super) bytes: Counter,
+    /// Completed syncs; frames per sync is how well groups form.
+    pub(super) syncs: Counter,
+    /// Time spent writing and syncing them.
+    pub(super) sync_us: Counter,
+    /// Groups that failed.
+    pub(super) failures: Counter,
+    /// Appends refused because too much waits in memory.
+    pub(super) refused_queue: Counter,
+    /// Appends refused because too much lies on disk.
+    pub(super) refused_disk: Counter,
+    /// Appends refused while the journal is down.
+    pub(super) refused_down: Counter,
+    /// Records that the follower has to read back from the log.
+    pub(super) unfollowed: Counter,
+    /// Acknowledged frames that a reader found damaged or missing.
+    pub(super) corrupt_frames: Counter,
+    /// Bytes that trimming freed.
+    pub(super) trimmed_bytes: Counter,
+    /// 1 while the journal is down.
+    pub(super) down: Gauge,
+    segments: Gauge,
+    used_bytes: Gauge,
+    owed_bytes: Gauge,
+}
+
+impl Meters {
+    /// Looks the metrics up; the recorder has to be installed before.
+    pub(super) fn new() -> Self {
+        let refused = |reason: &'static str| {
+            counter!("tidegate_journal_refused_total", "reason" => reason)
+        };
+        Self {
+            frames: counter!("tidegate_journal_frames_total"),
+            bytes: counter!("tidegate_journal_written_bytes_total"),
+            syncs: counter!("tidegate_journal_syncs_total"),
+            sync_us: counter!("tidegate_journal_sync_microseconds_total"),
+            failures: counter!("tidegate_journal_failures_total"),
+            refused_queue: refused("queue"),
+            refused_disk: refused("disk"),
+            refused_down: refused("down"),
+            unfollowed: counter!("tidegate_journal_unfollowed_total"),
+            corrupt_frames: counter!("tidegate_journal_corrupt_frames_total"),
+            trimmed_bytes: counter!("tidegate_journal_trimmed_bytes_total"),
+            down: gauge!("tidegate_journal_down"),
+            segments: gauge!("tidegate_journal_segments"),
+            used_bytes: gauge!("tidegate_journal_bytes"),
+            owed_bytes: gauge!("tidegate_journal_owed_bytes"),
+        }
+    }
+
+    /// Shows how much there is.
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floats; 2^53 bytes suffice")]
+    pub(super) fn show(&self, usage: Usage) {
+        self.segments.set(usage.segments as f64);
+        self.used_bytes.set(usage.bytes as f64);
+        self.owed_bytes.set(usage.owed_bytes as f64);
+    }
+}

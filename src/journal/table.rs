@@ -1,0 +1,222 @@
+//! Which segments there are, how far each is durable, and which of them may go.
+//!
+//! In: what the writer made durable and what the owner no longer owes. Out: extents for readers,
+//! byte counts, and segments to delete. No I/O. Must never let the newest segment go: its name
+//! keeps the numbering alive.
+
+use std::collections::VecDeque;
+
+use super::segment;
+
+/// One segment file as far as it is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Segment {
+    /// The seq in its name.
+    pub(super) first: u64,
+    /// The last durable seq; `first - 1` while there is none.
+    pub(super) last: u64,
+    /// Bytes up to the end of that frame.
+    pub(super) bytes: u64,
+    /// When it was created, Unix milliseconds.
+    pub(super) created_ms: i64,
+    /// Where some of its frames begin (seq, offset), ascending, so that readers need not walk far.
+    pub(super) marks: Vec<(u64, u64)>,
+}
+
+/// Distance between marks.
+const MARK_BYTES: u64 = 1 << 20;
+
+impl Segment {
+    /// The name of its file.
+    pub(super) fn name(&self) -> String {
+        segment::name(self.first)
+    }
+
+    /// Whether it holds no durable frame.
+    pub(super) fn is_empty(&self) -> bool {
+        self.last < self.first
+    }
+
+    /// The last mark that is not beyond `seq`.
+    pub(super) fn mark(&self, seq: u64) -> (u64, u64) {
+        let behind = self.marks.partition_point(|mark| mark.0 <= seq);
+        let found = behind.checked_sub(1).and_then(|at| self.marks.get(at));
+        found.copied().unwrap_or((self.first, segment::START_BYTES))
+    }
+}
+
+/// All segments, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    segments: VecDeque<Segment>,
+    owed_from: u64,
+}
+
+/// How much lies in the journal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Segment files.
+    pub segments: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Bytes in those that still owe something.
+    pub owed_bytes: u64,
+    /// The oldest seq that is still there, or the next one.
+    pub first_seq: u64,
+}
+
+impl Table {
+    /// Makes a table; `owed_from` is the lowest seq that is still owed.
+    pub(super) fn new(segments: VecDeque<Segment>, owed_from: u64) -> Self {
+        Self { segments, owed_from }
+    }
+
+    /// Adds a new, empty segment.
+    pub(super) fn push(&mut self, segment: Segment) {
+        self.segments.push_back(segment);
+    }
+
+    /// The newest segment.
+    pub(super) fn newest(&self) -> Option<&Segment> {
+        self.segments.back()
+    }
+
+    /// Takes the newest segment out again.
+    pub(super) fn drop_newest(&mut self) {
+        self.segments.pop_back();
+    }
+
+    /// Notes that the newest segment is durable up to `last`, which ends at `bytes`.
+    pub(super) fn grow(&mut self, first_of_group: u64, last: u64, bytes: u64) {
+        if let Some(segment) = self.segments.back_mut() {
+            let (_, marked) = segment.mark(u64::MAX);
+            if segment.bytes - marked >= MARK_BYTES {
+                segment.marks.push((first_of_group, segment.bytes));
+            }
+            segment.last = last;
+            segment.bytes = bytes;
+        }
+    }
+
+    /// The oldest segment that has frames at or above `seq`.
+    pub(super) fn holding(&self, seq: u64) -> Option<&Segment> {
+        self.segments.iter().find(|segment| !segment.is_empty() && segment.last >= seq)
+    }
+
+    /// Whether the segment with this first seq is still there.
+    pub(super) fn names(&self, first: u64) -> bool {
+        self.extent(first).is_some()
+    }
+
+    /// The last durable seq and the bytes of the segment with this first seq.
+    pub(super) fn extent(&self, first: u64) -> Option<(u64, u64)> {
+        let at = self.segments.binary_search_by_key(&first, |segment| segment.first).ok()?;
+        self.segments.get(at).map(|segment| (segment.last, segment.bytes))
+    }
+
+    /// Sets the lowest seq that is still owed.
+    pub(super) fn set_owed_from(&mut self, seq: u64) {
+        self.owed_from = seq;
+    }
+
+    /// Bytes of segments that hold something at or above the lowest owed seq.
+    pub(super) fn owed_bytes(&self) -> u64 {
+        let owing = self.segments.iter().rev().take_while(|segment| segment.last >= self.owed_from);
+        owing.filter(|segment| !segment.is_empty()).map(|segment| segment.bytes).sum()
+    }
+
+    /// How much there is; `next_seq` stands for the oldest of nothing.
+    pub(super) fn usage(&self, next_seq: u64) -> Usage {
+        let oldest = self.segments.iter().find(|segment| !segment.is_empty());
+        Usage {
+            segments: self.segments.len() as u64,
+            bytes: self.segments.iter().map(|segment| segment.bytes).sum(),
+            owed_bytes: self.owed_bytes(),
+            first_seq: oldest.map_or(next_seq, |segment| segment.first),
+        }
+    }
+
+    /// Takes out, oldest first, what lies wholly below `below_seq` and below what is owed, and is
+    /// either older than `retain_ms` or too much for `retain_bytes`.
+    pub(super) fn take_drained(
+        &mut self,
+        below_seq: u64,
+        retain_ms: u64,
+        retain_bytes: u64,
+        now_ms: i64,
+    ) -> Vec<Segment> {
+        let below = below_seq.min(self.owed_from);
+        let drained = self.segments.iter().take_while(|segment| segment.last < below);
+        let mut kept_bytes: u64 = drained.map(|segment| segment.bytes).sum();
+        let mut taken = Vec::new();
+        while let [oldest, next, ..] = self.segments.make_contiguous() {
+            // Whatever is in it was written before the next one was created.
+            let age_ms = now_ms.saturating_sub(next.created_ms);
+            let old = u64::try_from(age_ms).is_ok_and(|age_ms| age_ms >= retain_ms);
+            if oldest.last >= below || !(old || kept_bytes > retain_bytes) {
+                break;
+            }
+            kept_bytes -= oldest.bytes;
+            taken.extend(self.segments.pop_front());
+        }
+        taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Segments of 100 bytes with ten frames each, created a second apart.
+    fn table(count: u64, owed_from: u64) -> Table {
+        let segments = (0..count).map(|at| Segment {
+            first: at * 10 + 1,
+            last: at * 10 + 10,
+            bytes: 100,
+            created_ms: i64::try_from(at).unwrap() * 1_000,
+            marks: Vec::new(),
+        });
+        Table::new(segments.collect(), owed_from)
+    }
+
+    #[test]
+    fn counts_what_is_owed_by_whole_segments() {
+        for (owed_from, bytes) in [(0, 300), (10, 300), (11, 200), (30, 100), (31, 0)] {
+            assert_eq!(table(3, owed_from).owed_bytes(), bytes, "owed from {owed_from}");
+        }
+    }
+
+    #[test]
+    fn lets_go_only_what_is_drained_and_past_its_retention() {
+        let cases = [
+            // below_seq, owed_from, retain_ms, retain_bytes, now_ms, segments gone
+            (100, 100, 0, u64::MAX, 10_000, 3),
+            (100, 21, 0, u64::MAX, 10_000, 2),
+            (20, 100, 0, u64::MAX, 10_000, 1),
+            (21, 100, 0, u64::MAX, 10_000, 2),
+            (100, 100, 5_000, u64::MAX, 6_999, 1),
+            (100, 100, 60_000, u64::MAX, 10_000, 0),
+            (100, 100, 60_000, 250, 10_000, 2),
+            (20, 100, 60_000, 50, 10_000, 1),
+            (100, 100, 0, u64::MAX, -5, 0),
+        ];
+        for (below, owed_from, retain_ms, retain_bytes, now_ms, gone) in cases {
+            let mut table = table(4, owed_from);
+            let taken = table.take_drained(below, retain_ms, retain_bytes, now_ms);
+            assert_eq!(taken.len(), gone, "{below} {owed_from} {retain_ms} {retain_bytes}");
+        }
+    }
+
+    #[test]
+    fn finds_where_a_seq_is() {
+        let mut table = table(2, 0);
+        assert_eq!(table.holding(0).map(|segment| segment.first), Some(1));
+        assert_eq!(table.holding(11).map(|segment| segment.first), Some(11));
+        assert!(table.holding(21).is_none());
+        assert_eq!((table.extent(11), table.names(12)), (Some((20, 100)), false));
+        table.grow(21, 25, MARK_BYTES + 100);
+        table.grow(26, 30, MARK_BYTES + 200);
+        let newest = table.newest().unwrap();
+        assert_eq!((newest.mark(25), newest.mark(26)), ((11, 64), (26, MARK_BYTES + 100)));
+    }
+}

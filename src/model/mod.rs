@@ -1,0 +1,28 @@
+//! Floor 1: the nouns that stages hand to each other, and nothing that acts.
+//!
+//! In path order: [`Facts`] and [`Record`] (what arrived), [`Batch`] (what split found in it),
+//! [`Routed`] (what tier 2 will hold), [`Owed`] (what a sink still has to confirm), [`Outcome`] and
+//! [`Tally`] (where every event ended), [`Reply`] (what the client is told).
+//! Must never do I/O, read a clock or know a protocol library.
+
+pub mod admitted;
+pub mod batch;
+pub mod facts;
+pub mod outcome;
+pub mod owed;
+pub mod parcel;
+pub mod reason;
+pub mod reply;
+pub mod routed;
+pub mod tally;
+
+pub use admitted::{Admitted, Caller};
+pub use batch::{Batch, Event, Header, Span};
+pub use facts::{Coding, Facts, Format, KeyKind, Record};
+pub use outcome::Outcome;
+pub use owed::Owed;
+pub use parcel::{Charge, Parcel};
+pub use reason::{Reason, Refusal};
+pub use reply::Reply;
+pub use routed::{Lane, LaneId, Routed, Row};
+pub use tally::Tally;

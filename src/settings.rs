@@ -1,0 +1,322 @@
+//! Floor 5: the root of the configuration, one field per section, and the checks that span sections.
+//!
+//! Every section's meaning and defaults live on its own floor. `config/tidegate.toml` shows all of
+//! it; a test keeps that file equal to this code.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::admit::{self, Key, Keys, KeysError};
+use crate::deliver::sinks::{file, kafka};
+use crate::rulebook::{Rulebook, Shape};
+use crate::telemetry::log;
+use crate::{accept, config, decode, journal, route, rulebook, split};
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where batches come in.
+    pub listen: SocketAddr,
+    /// Where everything durable is kept.
+    pub data_dir: PathBuf,
+    /// Worker threads; 0 is one per core.
+    pub workers: usize,
+    /// How long a stop may take before what is left is cut off.
+    pub drain_ms: u64,
+    /// What a refused client is told to wait before it tries again.
+    pub retry_ms: u64,
+    /// `[admin]`.
+    pub admin: Admin,
+    /// `[log]`.
+    pub log: log::Settings,
+    /// `[http]`.
+    pub http: accept::Settings,
+    /// `[limits]`.
+    pub limits: Limits,
+    /// `[memory]`.
+    pub memory: Memory,
+    /// `[raw]`.
+    pub raw: Raw,
+    /// `[journal]`.
+    pub journal: journal::Settings,
+    /// `[store]`.
+    pub store: file::Settings,
+    /// `[kafka]`.
+    pub kafka: kafka::Settings,
+    /// `[sdk]`.
+    pub sdk: Sdk,
+    /// `[[keys]]`.
+    pub keys: Vec<Key>,
+    /// `[[rules]]`.
+    pub rules: Vec<split::rules::Settings>,
+    /// `[[routes]]`.
+    pub routes: Vec<route::Route>,
+}
+
+/// The operators' listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// Where `/healthz`, `/readyz` and `/metrics` are.
+    pub listen: SocketAddr,
+}
+
+/// What a batch may hold. Each limit has a refusal of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Largest body as sent.
+    pub body_bytes_max: u64,
+    /// How long a body may take from its head to its last byte.
+    pub body_ms: u64,
+    /// Largest inflated body.
+    pub inflated_bytes_max: u64,
+    /// Largest ratio of inflated to received bytes, beyond `ratio_free_bytes`.
+    pub ratio_max: u64,
+    /// Inflated bytes that no ratio applies to.
+    pub ratio_free_bytes: u64,
+    /// Largest header line.
+    pub header_bytes_max: u64,
+    /// Largest `context` in it.
+    pub context_bytes_max: u64,
+    /// Largest `report` in it.
+    pub report_bytes_max: u64,
+    /// Most events in a batch.
+    pub events_max: u32,
+    /// Largest event.
+    pub event_bytes_max: u64,
+    /// Largest tier-2 output of a batch.
+    pub output_bytes_max: u64,
+}
+
+/// The one memory budget.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Memory {
+    /// Bytes for everything in flight; beyond it batches are refused with 503.
+    pub budget_bytes: u64,
+}
+
+/// How long tier 1 stays in the journal behind the embedded store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Raw {
+    /// Milliseconds that drained segments stay.
+    pub retain_ms: u64,
+    /// Bytes of drained segments that stay.
+    pub retain_bytes: u64,
+}
+
+/// What SDKs are told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Sdk {
+    /// The JSON file behind `GET /v1/config`; empty for none.
+    pub document: PathBuf,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// It cannot be read.
+    #[error(transparent)]
+    Load(#[from] config::Error),
+    /// Keys make no sense.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// Rules or routes make no sense.
+    #[error(transparent)]
+    Rules(#[from] rulebook::Error),
+    /// Anybody could write.
+    #[error("no [[keys]] are configured and listen = {0} is not a loopback address; add keys, or listen on 127.0.0.1")]
+    Open(SocketAddr),
+    /// A number makes no sense.
+    #[error("{key} = {value}: {message}")]
+    Number {
+        /// Its key.
+        key: &'static str,
+        /// Its value.
+        value: u64,
+        /// What it must be.
+        message: &'static str,
+    },
+}
+
+impl Settings {
+    /// Reads file and environment, and checks what spans sections.
+    pub fn load(path: Option<&Path>) -> Result<Self, Error> {
+        let settings: Self = config::load(path, std::env::vars())?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    /// Checks what no section can check alone.
+    pub fn check(&self) -> Result<(), Error> {
+        let keys = Keys::new(&self.keys)?;
+        if keys.is_open() && !self.listen.ip().is_loopback() {
+            return Err(Error::Open(self.listen));
+        }
+        self.rulebook()?;
+        let number = |key, value, ok: bool, message| {
+            if ok { Ok(()) } else { Err(Error::Number { key, value, message }) }
+        };
+        let limits = &self.limits;
+        number(
+            "memory.budget_bytes",
+            self.memory.budget_bytes,
+            self.memory.budget_bytes >= 2 * (limits.inflated_bytes_max + limits.output_bytes_max),
+            "must hold two of the largest batches (inflated_bytes_max + output_bytes_max)",
+        )?;
+        number(
+            "limits.events_max",
+            u64::from(limits.events_max),
+            (1..=32_000).contains(&limits.events_max),
+            "must be 1 to 32000",
+        )?;
+        number(
+            "limits.inflated_bytes_max",
+            limits.inflated_bytes_max,
+            limits.inflated_bytes_max <= 1 << 30 && limits.output_bytes_max <= 1 << 30,
+            "and output_bytes_max must be at most 1 GiB",
+        )
+    }
+
+    /// The rulebook that this configuration describes.
+    pub fn rulebook(&self) -> Result<Rulebook, rulebook::Error> {
+        let limits = &self.limits;
+        Rulebook::compile(Shape {
+            rules: self.rules.clone(),
+            routes: self.routes.clone(),
+            decode: decode::Limits {
+                inflated_bytes_max: limits.inflated_bytes_max,
+                ratio_max: limits.ratio_max,
+                ratio_free_bytes: limits.ratio_free_bytes,
+            },
+            split: split::Limits {
+                header_bytes_max: limits.header_bytes_max,
+                context_bytes_max: limits.context_bytes_max,
+                report_bytes_max: limits.report_bytes_max,
+                events_max: limits.events_max,
+                event_bytes_max: limits.event_bytes_max,
+            },
+            output_bytes_max: limits.output_bytes_max,
+            topic_prefix: self.kafka.topic_prefix.clone(),
+        })
+    }
+
+    /// The largest record of either tier: a body with its facts, or an event with its `_tg`.
+    pub fn record_bytes_max(&self) -> u64 {
+        // App, user agent and the other facts; and `_tg` without its context.
+        const FACTS_BYTES: u64 = 4 << 10;
+        let limits = &self.limits;
+        let event = limits.event_bytes_max + limits.header_bytes_max + FACTS_BYTES;
+        // Brokers take this much by default, so less would only confuse.
+        const BROKER_DEFAULT: u64 = 1_048_588;
+        (limits.body_bytes_max + FACTS_BYTES).max(event).max(BROKER_DEFAULT)
+    }
+
+    /// The door's part of the limits.
+    pub fn door(&self) -> admit::Settings {
+        admit::Settings {
+            body_bytes_max: self.limits.body_bytes_max,
+            body_ms: self.limits.body_ms,
+        }
+    }
+
+    /// Worker threads.
+    pub fn workers(&self) -> usize {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        if self.workers == 0 { cores() } else { self.workers }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            data_dir: PathBuf::from("data"),
+            workers: 0,
+            drain_ms: 10_000,
+            retry_ms: 5_000,
+            admin: Admin::default(),
+            log: log::Settings::default(),
+            http: accept::Settings::default(),
+            limits: Limits::default(),
+            memory: Memory::default(),
+            raw: Raw::default(),
+            journal: journal::Settings::default(),
+            store: file::Settings::default(),
+            kafka: kafka::Settings::default(),
+            sdk: Sdk::default(),
+            keys: Vec::new(),
+            rules: Vec::new(),
+            routes: Vec::new(),
+        }
+    }
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)) }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let (door, decode) = (admit::Settings::default(), decode::Limits::default());
+        let split = split::Limits::default();
+        Self {
+            body_bytes_max: door.body_bytes_max,
+            body_ms: door.body_ms,
+            inflated_bytes_max: decode.inflated_bytes_max,
+            ratio_max: decode.ratio_max,
+            ratio_free_bytes: decode.ratio_free_bytes,
+            header_bytes_max: split.header_bytes_max,
+            context_bytes_max: split.context_bytes_max,
+            report_bytes_max: split.report_bytes_max,
+            events_max: split.events_max,
+            event_bytes_max: split.event_bytes_max,
+            output_bytes_max: 32 << 20,
+        }
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { budget_bytes: 256 << 20 }
+    }
+}
+
+impl Default for Raw {
+    fn default() -> Self {
+        Self { retain_ms: 24 * 3_600_000, retain_bytes: 2 << 30 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid() {
+        Settings::default().check().expect("defaults");
+    }
+
+    #[test]
+    fn an_open_gateway_listens_on_loopback_only() {
+        let listen = SocketAddr::from(([0, 0, 0, 0], 8080));
+        let open = Settings { listen, ..Settings::default() };
+        let text = open.check().expect_err("refused").to_string();
+        assert!(text.contains("[[keys]]") && text.contains("0.0.0.0:8080"), "{text}");
+    }
+
+    #[test]
+    fn a_budget_too_small_for_one_batch_is_refused() {
+        let memory = Memory { budget_bytes: 1 << 20 };
+        let text = Settings { memory, ..Settings::default() }.check().expect_err("refused");
+        assert!(text.to_string().starts_with("memory.budget_bytes = 1048576"), "{text}");
+    }
+}

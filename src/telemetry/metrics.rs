@@ -1,0 +1,86 @@
+//! Every metric: its name, its labels and what it says. Nobody else writes a metric's name as text,
+//! except the journal and the store, whose own names start with `tidegate_journal_` and
+//! `tidegate_store_`.
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Counter `{app,type}`: events in batches that were answered.
+pub const EVENTS_RECEIVED: &str = "tidegate_events_received_total";
+/// Counter `{app,type,outcome}`: the same events by their end; the sums are equal.
+pub const EVENTS: &str = "tidegate_events_total";
+/// Counter `{reason}`: rejected events by reason.
+pub const EVENTS_REJECTED: &str = "tidegate_events_rejected_total";
+/// Counter `{rule}`: filtered events by rule.
+pub const EVENTS_FILTERED: &str = "tidegate_events_filtered_total";
+/// Counter `{route,status}`: answered requests.
+pub const REQUESTS: &str = "tidegate_http_requests_total";
+/// Counter `{reason}`: refused requests by reason.
+pub const REFUSALS: &str = "tidegate_http_refusals_total";
+/// Histogram `{route,status}`: seconds from the request's head to its reply.
+pub const REQUEST_SECONDS: &str = "tidegate_http_request_seconds";
+/// Counter: body bytes as received.
+pub const BODY_BYTES: &str = "tidegate_body_bytes_total";
+/// Counter: the same after inflating.
+pub const INFLATED_BYTES: &str = "tidegate_inflated_bytes_total";
+/// Gauge: open client connections.
+pub const CONNECTIONS: &str = "tidegate_http_connections";
+/// Counter: connections closed at the door, because `http.connections_max` was reached.
+pub const CONNECTIONS_REFUSED: &str = "tidegate_http_connections_refused_total";
+/// Gauge: bytes taken from the memory budget.
+pub const MEMORY_USED: &str = "tidegate_memory_used_bytes";
+/// Gauge: the memory budget.
+pub const MEMORY_BUDGET: &str = "tidegate_memory_budget_bytes";
+/// Histogram: seconds from handing a batch to Kafka to its last delivery report.
+pub const KAFKA_ACK_SECONDS: &str = "tidegate_kafka_ack_seconds";
+/// Counter `{result}`: delivery reports by result (`ok`, `retry`, `dead`).
+pub const KAFKA_REPORTS: &str = "tidegate_kafka_reports_total";
+/// Gauge: records inside the Kafka client.
+pub const KAFKA_QUEUE: &str = "tidegate_kafka_queue_records";
+/// Counter `{cause}`: batches that went to the journal because Kafka did not take them in time.
+pub const DIVERTED: &str = "tidegate_diverted_batches_total";
+/// Counter `{place}`: dead letters by where they went (`topic`, `file`).
+pub const DEAD_LETTERS: &str = "tidegate_dead_letters_total";
+/// Gauge: frames between the drainer and the end of the journal.
+pub const DRAIN_LAG: &str = "tidegate_drain_lag_frames";
+/// Counter `{source}`: batches drained (`memory`, `journal`).
+pub const DRAINED: &str = "tidegate_drained_batches_total";
+/// Counter: journal frames that no rules text can split any more; their bytes stay in the journal.
+pub const UNREADABLE: &str = "tidegate_drain_unreadable_records_total";
+
+const SECONDS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+
+/// Installs the process-wide recorder; a second call gives an error, which tests tolerate.
+pub fn start() -> Result<PrometheusHandle, String> {
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)
+        .map_err(|error| error.to_string())?;
+    let handle = builder.install_recorder().map_err(|error| error.to_string())?;
+    describe();
+    Ok(handle)
+}
+
+fn describe() {
+    use metrics::{describe_counter as counter, describe_gauge as gauge, describe_histogram};
+    counter!(EVENTS_RECEIVED, "events in answered batches, by app and type");
+    counter!(EVENTS, "the same events by their end; the sums are equal");
+    counter!(EVENTS_REJECTED, "rejected events by reason");
+    counter!(EVENTS_FILTERED, "filtered events by rule");
+    counter!(REQUESTS, "answered requests by route and status");
+    counter!(REFUSALS, "refused requests by reason");
+    describe_histogram!(REQUEST_SECONDS, "seconds from a request's head to its reply");
+    counter!(BODY_BYTES, "body bytes as received");
+    counter!(INFLATED_BYTES, "body bytes after inflating");
+    gauge!(CONNECTIONS, "open client connections");
+    counter!(CONNECTIONS_REFUSED, "connections closed because http.connections_max was reached");
+    gauge!(MEMORY_USED, "bytes taken from the memory budget");
+    gauge!(MEMORY_BUDGET, "the memory budget in bytes");
+    describe_histogram!(KAFKA_ACK_SECONDS, "seconds from produce to the last delivery report");
+    counter!(KAFKA_REPORTS, "delivery reports by result");
+    gauge!(KAFKA_QUEUE, "records inside the kafka client");
+    counter!(DIVERTED, "batches that went to the journal instead of kafka, by cause");
+    counter!(DEAD_LETTERS, "dead letters by where they went");
+    gauge!(DRAIN_LAG, "frames between the drainer and the end of the journal");
+    counter!(UNREADABLE, "journal frames that cannot be split again");
+    counter!(DRAINED, "batches drained, by where they were read from");
+}
