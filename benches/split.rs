@@ -123,7 +123,8 @@ fn compare(criterion: &mut Criterion) {
         bencher.iter(|| split(black_box(&body), &facts, Some(1), &limits, &two));
     });
     group.bench_function("our scanner alone", |bencher| {
-        bencher.iter(|| lines(black_box(&body)).filter(|line| json::validate(line).is_ok()).count());
+        bencher
+            .iter(|| lines(black_box(&body)).filter(|line| json::validate(line).is_ok()).count());
     });
     group.bench_function("serde_json IgnoredAny", |bencher| {
         bencher.iter(|| {

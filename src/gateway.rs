@@ -99,8 +99,9 @@ pub struct Gateway {
 
 impl Gateway {
     /// Starts every floor. `render` gives the metrics page its text.
-    pub fn start(settings: Settings, render: Option<PrometheusHandle>) -> Result<Self, Error> {
+    pub fn start(mut settings: Settings, render: Option<PrometheusHandle>) -> Result<Self, Error> {
         settings.check()?;
+        fit_to_cluster(&mut settings)?;
         let data = |source| Error::Data { dir: settings.data_dir.display().to_string(), source };
         let node = texts::node_id(&settings.data_dir).map_err(data)?;
         let books = Rulebooks::open(
@@ -188,6 +189,7 @@ impl Gateway {
             join(worker);
         }
         if let Some((kafka, drainer)) = self.kafka.take() {
+            drainer.pause();
             kafka.flush(until.saturating_duration_since(Instant::now()));
             drop(drainer);
         }
@@ -199,6 +201,20 @@ impl Gateway {
         }
         self.journal.close();
     }
+}
+
+fn fit_to_cluster(settings: &mut Settings) -> Result<(), settings::Error> {
+    if settings.kafka.brokers.is_empty() {
+        return Ok(());
+    }
+    let book = settings.rulebook()?;
+    let lanes = book.table.lanes().iter().map(|lane| lane.topic.clone());
+    let raw = format!("{}.raw", settings.kafka.topic_prefix);
+    let topics: Vec<String> = lanes.chain([raw]).collect();
+    if let Some(bytes) = kafka::topics::record_bytes_max(&settings.kafka, &topics) {
+        settings.fit(bytes);
+    }
+    Ok(())
 }
 
 /// Everything behind the page.
@@ -246,7 +262,11 @@ impl Delivery {
             // Before anything is accepted: a lost start would look like a new sink at the tail.
             cursor.save(born_seq).map_err(failed)?;
         }
-        let kafka = Arc::new(Kafka::start(&settings.kafka, settings.record_bytes_max())?);
+        let kafka = Arc::new({
+            let book = books.current();
+            let rules = (format!("{:016x}", book.hash), book.text.clone());
+            Kafka::start(&settings.kafka, settings.record_bytes_max(), rules)?
+        });
         let cluster: Arc<dyn Cluster> = Arc::clone(&kafka) as Arc<dyn Cluster>;
         let backlog = Arc::new(Backlog::default());
         backlog.owes(born_seq.saturating_sub(1));
@@ -361,6 +381,9 @@ impl admin::Status for Status {
     fn metrics(&self) -> String {
         metrics::gauge!(names::MEMORY_USED).set(self.used.load(Ordering::Acquire) as f64);
         metrics::gauge!(names::MEMORY_BUDGET).set(self.budget_bytes as f64);
+        if let Some(kafka) = &self.kafka {
+            metrics::gauge!(names::KAFKA_QUEUE).set(kafka.depth() as f64);
+        }
         metrics::gauge!(names::CONNECTIONS).set(self.life.connections.load(Ordering::Acquire) as f64);
         self.render.as_ref().map(PrometheusHandle::render).unwrap_or_default()
     }

@@ -64,12 +64,19 @@ impl Ingest {
                 let kept = if promised { Outcome::Accepted } else { Outcome::Unacknowledged };
                 let (accepted, filtered) = (tally.kept(), tally.filtered());
                 tally.settle(kept);
-                let rejected = summary.rejected.iter().map(|(index, reason)| {
-                    let name = reason_name(*reason, &book);
-                    metrics::counter!(names::EVENTS_REJECTED, "reason" => name.to_owned())
-                        .increment(1);
-                    (*index, name)
+                count_by(&summary.filtered_by, names::EVENTS_FILTERED, "rule", |rule| {
+                    book.rules.name(*rule)
                 });
+                count_by(
+                    summary.rejected.iter().map(|(_, reason)| reason),
+                    names::EVENTS_REJECTED,
+                    "reason",
+                    |reason| reason_name(*reason, &book),
+                );
+                let rejected = summary
+                    .rejected
+                    .iter()
+                    .map(|(index, reason)| (*index, reason_name(*reason, &book)));
                 let config = (self.document_version)(&app);
                 Reply::settled(summary.batch, accepted, filtered, rejected, config)
             }
@@ -122,11 +129,8 @@ impl Ingest {
             tally.settle(Outcome::Refused);
             return Err(Refusal::Busy);
         }
-        for event in batch.events.iter().filter_map(|event| event.filtered_by) {
-            let rule = book.rules.name(event).to_owned();
-            metrics::counter!(names::EVENTS_FILTERED, "rule" => rule).increment(1);
-        }
-        let summary = Summary { batch: batch.id, rejected: batch.rejected };
+        let filtered_by = batch.events.iter().filter_map(|event| event.filtered_by).collect();
+        let summary = Summary { batch: batch.id, rejected: batch.rejected, filtered_by };
         Ok((Arc::new(Parcel { record, routed, charge }), summary, tally))
     }
 
@@ -146,6 +150,26 @@ impl Ingest {
 struct Summary {
     batch: Uuid,
     rejected: Vec<(u32, Reason)>,
+    filtered_by: Vec<u16>,
+}
+
+/// Adds to one counter per distinct item, once for the whole batch.
+fn count_by<'a, 'n, T: PartialEq + 'a>(
+    items: impl IntoIterator<Item = &'a T>,
+    counter: &'static str,
+    label: &'static str,
+    name: impl Fn(&T) -> &'n str,
+) {
+    let mut counts: Vec<(&T, u64)> = Vec::new();
+    for item in items {
+        match counts.iter_mut().find(|(known, _)| *known == item) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((item, 1)),
+        }
+    }
+    for (item, count) in counts {
+        metrics::counter!(counter, label => name(item).to_owned()).increment(count);
+    }
 }
 
 /// The pure part: bytes, facts and rules in, tier 2 out. Completes the facts with what line 1 says.

@@ -14,6 +14,9 @@ use crate::rulebook::{Rulebook, Shape};
 use crate::telemetry::log;
 use crate::{accept, config, decode, journal, route, rulebook, split};
 
+/// App, user agent and the other facts; and `_tg` without its context.
+const FACTS_BYTES: u64 = 4 << 10;
+
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -209,13 +212,28 @@ impl Settings {
 
     /// The largest record of either tier: a body with its facts, or an event with its `_tg`.
     pub fn record_bytes_max(&self) -> u64 {
-        // App, user agent and the other facts; and `_tg` without its context.
-        const FACTS_BYTES: u64 = 4 << 10;
         let limits = &self.limits;
         let event = limits.event_bytes_max + limits.header_bytes_max + FACTS_BYTES;
         // Brokers take this much by default, so less would only confuse.
         const BROKER_DEFAULT: u64 = 1_048_588;
         (limits.body_bytes_max + FACTS_BYTES).max(event).max(BROKER_DEFAULT)
+    }
+
+    /// Lowers the limits to what the cluster's topics take, so that nothing too large is ever
+    /// acknowledged; says so.
+    pub fn fit(&mut self, record_bytes_max: u64) {
+        let limits = &mut self.limits;
+        let body = record_bytes_max.saturating_sub(FACTS_BYTES);
+        let event = body.saturating_sub(limits.header_bytes_max);
+        for (key, limit, fits) in [
+            ("limits.body_bytes_max", &mut limits.body_bytes_max, body),
+            ("limits.event_bytes_max", &mut limits.event_bytes_max, event),
+        ] {
+            if *limit > fits {
+                tracing::warn!(key, from = *limit, to = fits, "lowered: kafka's topics take less");
+                *limit = fits;
+            }
+        }
     }
 
     /// The door's part of the limits.
@@ -311,6 +329,16 @@ mod tests {
         let open = Settings { listen, ..Settings::default() };
         let text = open.check().expect_err("refused").to_string();
         assert!(text.contains("[[keys]]") && text.contains("0.0.0.0:8080"), "{text}");
+    }
+
+    #[test]
+    fn limits_follow_what_topics_take() {
+        let mut settings = Settings::default();
+        settings.fit(settings.record_bytes_max());
+        assert_eq!(settings, Settings::default());
+        settings.fit(100_000);
+        assert_eq!(settings.limits.body_bytes_max, 95_904);
+        assert_eq!(settings.limits.event_bytes_max, 79_520);
     }
 
     #[test]

@@ -33,7 +33,7 @@ mod tests {
     #[test]
     fn stops_asking_when_the_answer_is_there() {
         let mut asked = 0;
-        let answer = poll_until(Duration::from_secs(60), || {
+        let answer = poll_until(Duration::from_mins(1), || {
             asked += 1;
             (asked == 3).then_some(asked)
         });

@@ -143,9 +143,8 @@ impl Record {
 
 impl Stretch {
     fn begin(phase: Phase) -> Self {
-        let empty = || {
-            Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are constants")
-        };
+        let empty =
+            || Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are constants");
         let statuses = BTreeMap::new();
         Self { phase, begun: Instant::now(), statuses, reply: empty(), settled: empty() }
     }

@@ -178,7 +178,8 @@ impl Deliver {
         // A part of a batch, or one that is inside the client, is drained from its frame: only
         // there it says what it owes.
         let is_whole = owed.first().is_none_or(|owed| *owed == parcel.owed());
-        let passenger = (is_whole && !pending).then(|| Arc::clone(parcel));
+        let rides = is_whole && !pending && !parcel.charge.is_tight();
+        let passenger = rides.then(|| Arc::clone(parcel));
         match self.journal.append(draft, passenger).await {
             Ok(seq) => Ok(Receipt::Journal(seq)),
             Err(error) => {

@@ -16,7 +16,7 @@ use super::frame::field;
 /// What a slot begins with: `TGCU`.
 const MAGIC: [u8; 4] = *b"TGCU";
 /// Distance of the two slots: they never share a block.
-const SLOT_BYTES: u64 = 4_096;
+const SLOT_BYTES: usize = 4_096;
 /// Bytes of a slot that are used.
 const USED_BYTES: usize = 48;
 /// The part of them that the checksum covers.
@@ -78,13 +78,13 @@ impl Cursor {
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     let file = self.disk.create_new(&self.name)?;
                     // Both slots at once, so that a full disk cannot stop a cursor later.
-                    file.write_at(&[0; 2 * SLOT_BYTES as usize], 0)?;
+                    file.write_at(&[0; 2 * SLOT_BYTES], 0)?;
                     file
                 }
                 opened => opened?,
             },
         };
-        file.write_at(&saved.encode(), saved.generation % 2 * SLOT_BYTES)?;
+        file.write_at(&saved.encode(), saved.generation % 2 * SLOT_BYTES as u64)?;
         file.sync()?;
         if fresh {
             self.disk.sync_names()?;
@@ -95,9 +95,12 @@ impl Cursor {
 }
 
 /// All cursors in a directory, by the name of their sink.
-pub(super) fn all(disk: &dyn Disk, names: &[String]) -> Result<Vec<(String, Option<Saved>)>, Error> {
-    let named = names.iter().filter_map(|name| name.strip_prefix(PREFIX).map(|sink| (name, sink)));
-    named.map(|(name, sink)| Ok((sink.to_owned(), read(disk, name)?))).collect()
+pub(super) fn all(
+    disk: &dyn Disk,
+    names: &[String],
+) -> Result<Vec<(String, Option<Saved>)>, Error> {
+    let ours = names.iter().filter_map(|name| Some((name, name.strip_prefix(PREFIX)?)));
+    ours.map(|(name, sink)| Ok((sink.to_owned(), read(disk, name)?))).collect()
 }
 
 fn read(disk: &dyn Disk, name: &str) -> Result<Option<Saved>, Error> {
@@ -109,7 +112,7 @@ fn read(disk: &dyn Disk, name: &str) -> Result<Option<Saved>, Error> {
     for slot in 0..2 {
         let mut bytes = [0; USED_BYTES];
         let read = file
-            .read_at(&mut bytes, slot * SLOT_BYTES)
+            .read_at(&mut bytes, slot * SLOT_BYTES as u64)
             .map_err(|source| Error::disk("read", name, source))?;
         let found = Saved::parse(bytes.get(..read).unwrap_or_default());
         let found = found.filter(|found| found.generation % 2 == slot);
@@ -177,7 +180,7 @@ mod tests {
         assert_eq!(whole.len(), 8_192);
         for at in 0..USED_BYTES {
             let mut bytes = whole.clone();
-            bytes[SLOT_BYTES as usize + at] ^= 1;
+            bytes[SLOT_BYTES + at] ^= 1;
             std::fs::write(&path, &bytes).unwrap();
             assert_eq!(cursor(&disk, JOURNAL).load(), Some(20), "byte {at}");
         }

@@ -83,9 +83,8 @@ impl Directory {
 
     /// Opens a directory without taking it: for commands that only read.
     pub fn look(path: &Path) -> Result<Self, Error> {
-        let handle = File::open(path).map_err(|source| {
-            Error::disk("open directory", &path.display().to_string(), source)
-        })?;
+        let handle = File::open(path)
+            .map_err(|source| Error::disk("open directory", &path.display().to_string(), source))?;
         Ok(Self { path: path.to_owned(), handle, _lock: None })
     }
 }
@@ -101,7 +100,7 @@ fn create_durably(path: &Path) -> io::Result<()> {
     };
     create_durably(parent)?;
     match DirBuilder::new().mode(0o750).create(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
         _ => File::open(parent)?.sync_all(),
     }
 }

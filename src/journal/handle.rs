@@ -3,6 +3,7 @@
 //! In: drafts from the live path. Out: [`Appended`] promises, readers and cursors. Cheap to clone.
 //! Must never do I/O on the thread of an append.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -53,13 +54,8 @@ pub(super) fn prepare(
 ) -> Result<(Journal, Writer, Recovered), Error> {
     let opened = recover(&*disk, settings)?;
     let next_seq = opened.recovered.next_seq;
-    let shared = Arc::new(Shared::new(
-        disk,
-        settings.clone(),
-        opened.journal,
-        opened.table,
-        next_seq,
-    ));
+    let shared =
+        Arc::new(Shared::new(disk, settings.clone(), opened.journal, opened.table, next_seq));
     let writer = Writer::new(Arc::clone(&shared), next_seq);
     let journal = Journal { open: Arc::new(Open { shared, thread: Mutex::default() }) };
     Ok((journal, writer, opened.recovered))
@@ -128,8 +124,9 @@ impl Journal {
         self.open.shared.with_table(|table| table.set_owed_from(seq));
     }
 
-    /// Deletes whole segments below `below_seq` and below what is owed, oldest first, that are older
-    /// than `retain_ms` or too much for `retain_bytes` of drained segments. Gives the freed bytes.
+    /// Deletes whole segments below `below_seq` and below what is owed, oldest first, that are
+    /// older than `retain_ms` or too much for `retain_bytes` of drained segments. Gives the freed
+    /// bytes.
     pub fn trim(
         &self,
         below_seq: u64,
@@ -138,16 +135,23 @@ impl Journal {
         now_ms: i64,
     ) -> Result<u64, Error> {
         let shared = &self.open.shared;
-        let taken = shared.with_table(|table| {
-            table.take_drained(below_seq, retain_ms, retain_bytes, now_ms)
-        });
+        let taken = shared
+            .with_table(|table| table.take_drained(below_seq, retain_ms, retain_bytes, now_ms));
         let mut freed = 0;
-        for segment in &taken {
+        let mut taken = taken.into_iter();
+        while let Some(segment) = taken.next() {
             let name = segment.name();
-            shared.disk.unlink(&name).map_err(|source| Error::disk("delete", &name, source))?;
-            freed += segment.bytes;
+            match shared.disk.unlink(&name) {
+                Err(source) if source.kind() != ErrorKind::NotFound => {
+                    let rest = std::iter::once(segment).chain(taken).collect();
+                    shared.with_table(|table| table.put_back(rest));
+                    return Err(Error::disk("delete", &name, source));
+                }
+                // Somebody else deleted it: gone is gone.
+                Ok(()) | Err(_) => freed += segment.bytes,
+            }
         }
-        if !taken.is_empty() {
+        if freed > 0 {
             let place = shared.disk.place().display().to_string();
             shared.disk.sync_names().map_err(|source| Error::disk("sync", &place, source))?;
         }

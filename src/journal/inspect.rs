@@ -113,7 +113,7 @@ fn verify_segment(disk: &Directory, survey: &Survey, at: usize) -> Result<Verifi
         ..Verified::default()
     };
     let mut walk = walk(disk, survey, at)?;
-    let mut end = segment::START_BYTES;
+    let mut end = segment::FIRST_AT;
     let mut damaged = 0;
     while let Some(step) = next(&mut walk, survey, at)? {
         let (offset, header) = match step {
@@ -135,7 +135,7 @@ fn verify_segment(disk: &Directory, survey: &Survey, at: usize) -> Result<Verifi
     }
     let limit = survey.limit(at);
     let missing =
-        if limit.certain { walk.missing_up_to(limit.last) } else { walk.missing() };
+        if limit.certain { walk.missing_up_to(limit.last, limit.holes) } else { walk.missing() };
     verified.corrupt_frames += missing;
     // With frames missing, damaged bytes are theirs; without, nobody was ever promised them.
     let tail = found.bytes.saturating_sub(end);

@@ -40,9 +40,8 @@ pub(super) struct Meters {
 impl Meters {
     /// Looks the metrics up; the recorder has to be installed before.
     pub(super) fn new() -> Self {
-        let refused = |reason: &'static str| {
-            counter!("tidegate_journal_refused_total", "reason" => reason)
-        };
+        let refused =
+            |reason: &'static str| counter!("tidegate_journal_refused_total", "reason" => reason);
         Self {
             frames: counter!("tidegate_journal_frames_total"),
             bytes: counter!("tidegate_journal_written_bytes_total"),

@@ -17,7 +17,7 @@
 //! ```text
 //! segment   magic TGJN | version u32 = 1 | first seq u64 | first seq of the segment before u64
 //!           | last seq acknowledged when it was created u64 | journal uuid | created ms i64
-//!           | 0 u32 | checksum u32                                                 64 bytes
+//!           | frames torn out before that seq u32 | checksum u32                   64 bytes
 //! frame     magic TGFR | kind u8 | flags u8 = 0 | place in its group u16 | seq u64
 //!           | payload bytes u32 | payload checksum u32 | header checksum u32       28 bytes
 //!           payload, zeros up to a multiple of 8
@@ -48,7 +48,7 @@
 //!
 //! | left behind | found by | done |
 //! |---|---|---|
-//! | a file of at most 64 bytes without a valid header | crash while beginning a segment | deleted |
+//! | at most 64 bytes without a valid header | crash while beginning a segment | deleted |
 //! | bytes behind the last valid frame of the newest segment | crash while writing | copied, cut |
 //! | a hole in the last group of the newest segment | the same, written out of order | skipped |
 //! | a missing frame that a later frame proves | damage | skipped, kept, counted |

@@ -75,7 +75,7 @@ pub(super) struct Queue {
     state: Mutex<State>,
     work: Condvar,
     group_bytes_max: u64,
-    queue_bytes_max: u64,
+    waiting_bytes_max: u64,
     quiet: Duration,
 }
 
@@ -85,12 +85,13 @@ impl Queue {
             state: Mutex::default(),
             work: Condvar::new(),
             group_bytes_max: settings.group_bytes_max,
-            queue_bytes_max: settings.queue_bytes_max,
+            waiting_bytes_max: settings.queue_bytes_max,
             quiet: Duration::from_millis(settings.quiet_ms),
         }
     }
 
-    /// Puts an entry behind the others, or refuses it at once. `room` is what the disk limit leaves.
+    /// Puts an entry behind the others, or refuses it at once. `room` is what the limit of the disk
+    /// leaves.
     pub(super) fn push(&self, pending: Pending, room: u64) -> Result<(), Refusal> {
         let bytes = pending.bytes();
         let loud = pending.waiter.is_some();
@@ -98,7 +99,7 @@ impl Queue {
         if state.closed {
             return Err(Refusal::Closed);
         }
-        if state.bytes + bytes > self.queue_bytes_max {
+        if state.bytes + bytes > self.waiting_bytes_max {
             return Err(Refusal::Queue);
         }
         if state.bytes + bytes > room {

@@ -50,8 +50,7 @@ impl Reader {
         while self.next_seq <= self.shared.synced() {
             let Some(mut open) = self.opened()? else { return Ok(None) };
             let name = super::segment::name(open.first);
-            let step =
-                open.walk.step().map_err(|source| Error::disk("read", &name, source))?;
+            let step = open.walk.step().map_err(|source| Error::disk("read", &name, source))?;
             match step {
                 Some(Step::Frame { header, .. }) if header.seq < self.next_seq => {
                     open.counted = open.walk.missing();
@@ -114,7 +113,7 @@ impl Reader {
             return Ok(Some(open));
         }
         let Segment { first, last, bytes: end, .. } = *segment;
-        let (expected, at) = segment.mark(self.next_seq);
+        let (expected, at) = segment.nearest(self.next_seq);
         drop(table);
         let name = super::segment::name(first);
         match self.shared.disk.open(&name) {
@@ -125,7 +124,7 @@ impl Reader {
                 Ok(Some(Open { first, walk, extent: end, counted: 0 }))
             }
             // Trimmed since we looked? Then the table does not name it any more.
-            Err(_) if !self.shared.table.lock().names(first) => self.opened(),
+            Err(_) if self.shared.table.lock().named(first).is_none() => self.opened(),
             Err(source) => Err(Error::disk("open", &name, source)),
         }
     }
@@ -133,14 +132,15 @@ impl Reader {
     /// Whether the segment has no more frames for us; if it has grown, the walk goes on.
     fn finished(&mut self, name: &str, open: &mut Open) -> bool {
         let table = self.shared.table.lock();
-        let Some((last, bytes)) = table.extent(open.first) else { return true };
+        let Some(segment) = table.named(open.first) else { return true };
+        let Segment { last, bytes, holes, .. } = *segment;
         drop(table);
         if open.extent < bytes {
             open.extent = bytes;
             open.walk.extend(bytes, last);
             return false;
         }
-        let missing = open.walk.missing_up_to(last);
+        let missing = open.walk.missing_up_to(last, holes);
         self.count(name, open, missing);
         self.next_seq = self.next_seq.max(last.saturating_add(1));
         true
@@ -161,8 +161,7 @@ impl Reader {
     }
 
     fn keep(&self, name: &str, offset: u64, bytes: u64) {
-        let kept =
-            broken::keep(&*self.shared.disk, &self.shared.settings, name, offset, bytes);
+        let kept = broken::keep(&*self.shared.disk, &self.shared.settings, name, offset, bytes);
         if let Err(error) = kept {
             tracing::warn!(%error, name, offset, "cannot keep a damaged range");
         }

@@ -1,7 +1,7 @@
 //! What happens when a journal is opened: find its end, cut the torn tail, collect settlements.
 //!
-//! In: a disk as a crash left it. Out: the table of segments and what the owner needs to go on. Cuts
-//! only the newest segment, only behind its last valid frame, and keeps a copy. Running it twice,
+//! In: a disk as a crash left it. Out: the table of segments and what the owner needs to go on.
+//! Cuts only the newest segment, only behind its last valid frame, and keeps a copy. Running it twice,
 //! or half and then again, gives the same.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,8 +13,8 @@ use crate::model::Owed;
 
 use super::disk::{Disk, DiskFile};
 use super::frame::{self, Seed};
-use super::segment::{self, START_BYTES};
-use super::survey::{Found, Survey};
+use super::segment::{self, FIRST_AT};
+use super::survey::{Found, Limit, Survey};
 use super::table::{Segment, Table};
 use super::walk::{Bounds, Step, Walk};
 use super::{Entry, Error, Settings, broken};
@@ -33,6 +33,9 @@ pub struct Recovered {
     pub settled: BTreeMap<u64, BTreeMap<u8, Owed>>,
     /// Bytes of the torn tail that were cut off.
     pub torn_bytes: u64,
+    /// Frames that are missing in the last group: torn before anybody was told of them, as far as
+    /// can be known.
+    pub torn_frames: u64,
     /// Acknowledged frames at or above that position that are damaged or missing.
     pub corrupt_frames: u64,
 }
@@ -57,15 +60,15 @@ pub(super) fn recover(disk: &dyn Disk, settings: &Settings) -> Result<Opened, Er
     let mut segments = VecDeque::with_capacity(survey.segments.len());
     for (at, found) in survey.segments.iter().enumerate() {
         let newest = at + 1 == survey.segments.len();
-        let (last, bytes) = if newest {
-            recovery.newest(found, &mut recovered)?
-        } else {
-            recovery.sealed(at, found, &mut recovered)?
-        };
         let before = segments.back().map_or(0, |before: &Segment| before.created_ms);
         let created_ms = found.start.map_or(before, |start| start.created_ms);
-        let first = found.first;
-        segments.push_back(Segment { first, last, bytes, created_ms, marks: Vec::new() });
+        let mut segment = Segment::begun(found.first, created_ms);
+        if newest {
+            recovery.newest(found, &mut segment, &mut recovered)?;
+        } else {
+            recovery.sealed(at, found, &mut segment, &mut recovered)?;
+        }
+        segments.push_back(segment);
     }
     // An empty newest segment uses its name up; a cursor may be ahead of what a lost disk left.
     let behind = segments.back().map_or(1, |newest| newest.last.max(newest.first) + 1);
@@ -94,41 +97,55 @@ struct Scan {
     /// Where the last group begins.
     group_at: u64,
     missing: u64,
+    holes: u64,
     missing_to_limit: u64,
 }
 
 impl Recovery<'_> {
-    /// A segment that has a successor: nothing in it is changed. Gives its last seq and its bytes.
+    /// A segment that has a successor: nothing in it is changed.
     fn sealed(
         &self,
         at: usize,
         found: &Found,
+        segment: &mut Segment,
         recovered: &mut Recovered,
-    ) -> Result<(u64, u64), Error> {
+    ) -> Result<(), Error> {
         let limit = self.survey.limit(at);
+        segment.bytes = found.bytes;
+        segment.last = limit.last;
+        segment.holes = limit.holes;
         if limit.certain && limit.last < recovered.cursor_seq {
-            return Ok((limit.last, found.bytes));
+            return Ok(());
         }
-        let scan = self.scan(found, limit.last, recovered)?;
+        let scan = self.scan(found, limit, segment, recovered)?;
         if limit.certain {
             recovered.corrupt_frames += scan.missing_to_limit;
-            return Ok((limit.last, found.bytes));
+        } else {
+            // The header behind it is damaged, or its successor was deleted and it came back.
+            tracing::warn!(name = segment.name(), "a journal segment has no successor");
+            recovered.corrupt_frames += scan.missing;
+            segment.last = scan.last;
+            segment.holes = scan.holes;
         }
-        // The header behind it is damaged, or its successor was deleted and it came back.
-        tracing::warn!(name = segment::name(found.first), "a journal segment has no successor");
-        recovered.corrupt_frames += scan.missing;
-        Ok((scan.last, found.bytes))
+        Ok(())
     }
 
-    /// The newest segment: its tail may be torn. Gives its last seq and its bytes.
-    fn newest(&self, found: &Found, recovered: &mut Recovered) -> Result<(u64, u64), Error> {
-        let name = segment::name(found.first);
+    /// The newest segment: its tail may be torn.
+    fn newest(
+        &self,
+        found: &Found,
+        segment: &mut Segment,
+        recovered: &mut Recovered,
+    ) -> Result<(), Error> {
+        let name = segment.name();
         let fail = |step| {
             let name = name.clone();
             move |source| Error::disk(step, &name, source)
         };
-        let scan = self.scan(found, u64::MAX, recovered)?;
+        let limit = Limit { last: u64::MAX, certain: false, holes: 0 };
+        let scan = self.scan(found, limit, segment, recovered)?;
         recovered.corrupt_frames += scan.missing;
+        recovered.torn_frames += scan.holes;
         let file = self.disk.edit(&name).map_err(fail("open"))?;
         if found.bytes > scan.end {
             let torn_bytes = found.bytes - scan.end;
@@ -137,24 +154,36 @@ impl Recovery<'_> {
             file.truncate(scan.end).map_err(fail("cut"))?;
             recovered.torn_bytes += torn_bytes;
         }
-        // If the sync of the last group failed before we died, the system holds its pages for clean
-        // and a sync would write nothing. Written again they are dirty.
+        // If the sync of the header or of the last group failed before we died, the system holds
+        // their pages for clean, and a sync would write nothing. Written again they are dirty.
+        rewrite(&*file, 0, FIRST_AT).map_err(fail("write"))?;
         rewrite(&*file, scan.group_at, scan.end).map_err(fail("write"))?;
         file.sync().map_err(fail("sync"))?;
-        Ok((scan.last, scan.end))
+        segment.last = scan.last;
+        segment.holes = scan.holes;
+        segment.bytes = scan.end;
+        Ok(())
     }
 
-    fn scan(&self, found: &Found, last: u64, recovered: &mut Recovered) -> Result<Scan, Error> {
+    /// Reads a segment from end to end and marks places in it.
+    fn scan(
+        &self,
+        found: &Found,
+        limit: Limit,
+        segment: &mut Segment,
+        recovered: &mut Recovered,
+    ) -> Result<Scan, Error> {
         let name = segment::name(found.first);
         let fail = |source| Error::disk("read", &name, source);
         let file = self.disk.open(&name).map_err(fail)?;
-        let bounds = Bounds::whole(found.first, last, found.bytes);
+        let bounds = Bounds::whole(found.first, limit.last, found.bytes);
         let mut walk = Walk::new(file, self.seed, bounds, self.settings.read_ahead_bytes);
         let mut scan = Scan {
             last: found.first - 1,
-            end: START_BYTES,
-            group_at: START_BYTES,
+            end: FIRST_AT,
+            group_at: FIRST_AT,
             missing: 0,
+            holes: 0,
             missing_to_limit: 0,
         };
         let mut group_first = 0;
@@ -169,6 +198,7 @@ impl Recovery<'_> {
             if header.proves() + 1 != group_first {
                 group_first = header.proves() + 1;
                 scan.group_at = offset;
+                segment.mark(group_first, offset);
             }
             scan.last = header.seq;
             scan.end = offset + header.span() as u64;
@@ -177,7 +207,8 @@ impl Recovery<'_> {
             }
         }
         scan.missing = walk.missing();
-        scan.missing_to_limit = walk.missing_up_to(last);
+        scan.holes = walk.holes();
+        scan.missing_to_limit = walk.missing_up_to(limit.last, limit.holes);
         Ok(scan)
     }
 }

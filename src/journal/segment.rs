@@ -12,7 +12,9 @@ pub(super) const MAGIC: [u8; 4] = *b"TGJN";
 /// The version that is written, and the newest that can be read.
 pub(super) const VERSION: u32 = 1;
 /// Bytes in front of the first frame.
-pub(super) const START_BYTES: u64 = 64;
+pub(super) const START_BYTES: usize = 64;
+/// Where the first frame begins.
+pub(super) const FIRST_AT: u64 = START_BYTES as u64;
 /// How names of segment files end.
 const SUFFIX: &str = ".tgj";
 
@@ -30,6 +32,9 @@ pub(super) struct Start {
     pub(super) journal: Uuid,
     /// When it was created, Unix milliseconds.
     pub(super) created_ms: i64,
+    /// How many frames before `acknowledged` are not there because a crash tore the last group, so
+    /// that nobody was told of them.
+    pub(super) holes: u32,
 }
 
 /// Why the start of a segment file cannot be used.
@@ -55,7 +60,7 @@ pub(super) fn first_of(name: &str) -> Option<u64> {
 
 impl Start {
     /// The bytes of the header.
-    pub(super) fn encode(&self) -> [u8; START_BYTES as usize] {
+    pub(super) fn encode(&self) -> [u8; START_BYTES] {
         let fields = MAGIC
             .into_iter()
             .chain(VERSION.to_le_bytes())
@@ -63,8 +68,9 @@ impl Start {
             .chain(self.previous.to_le_bytes())
             .chain(self.acknowledged.to_le_bytes())
             .chain(self.journal.into_bytes())
-            .chain(self.created_ms.to_le_bytes());
-        let mut bytes = [0; START_BYTES as usize];
+            .chain(self.created_ms.to_le_bytes())
+            .chain(self.holes.to_le_bytes());
+        let mut bytes = [0; START_BYTES];
         for (slot, byte) in bytes.iter_mut().zip(fields) {
             *slot = byte;
         }
@@ -75,7 +81,7 @@ impl Start {
 
     /// Reads the header of the segment that is named after `first`.
     pub(super) fn parse(bytes: &[u8], first: u64) -> Result<Self, Unusable> {
-        let bytes: &[u8; START_BYTES as usize] = bytes.first_chunk().ok_or(Unusable::Damaged)?;
+        let bytes: &[u8; START_BYTES] = bytes.first_chunk().ok_or(Unusable::Damaged)?;
         let sum = crc32c::crc32c(&bytes[..CHECKED_BYTES]);
         if !bytes.starts_with(&MAGIC) || sum != u32::from_le_bytes(field(bytes, CHECKED_BYTES)) {
             return Err(Unusable::Damaged);
@@ -90,13 +96,14 @@ impl Start {
             acknowledged: u64::from_le_bytes(field(bytes, 24)),
             journal: Uuid::from_bytes(field(bytes, 32)),
             created_ms: i64::from_le_bytes(field(bytes, 48)),
+            holes: u32::from_le_bytes(field(bytes, 56)),
         };
         if start.first == first { Ok(start) } else { Err(Unusable::Damaged) }
     }
 }
 
 /// The part of the header that its checksum covers.
-const CHECKED_BYTES: usize = START_BYTES as usize - 4;
+const CHECKED_BYTES: usize = START_BYTES - 4;
 
 #[cfg(test)]
 mod tests {
@@ -109,6 +116,7 @@ mod tests {
             acknowledged: 298,
             journal: Uuid::from_u128(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff),
             created_ms: 1_767_225_600_000,
+            holes: 2,
         }
     }
 
@@ -117,9 +125,10 @@ mod tests {
         let golden = "54474a4e01000000\
                       2c01000000000000c8000000000000002a01000000000000\
                       00112233445566778899aabbccddeeff\
-                      00a8da769b01000000000000af328062";
-        let hex: String = start().encode().iter().map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hex, golden);
+                      00a8da769b010000020000002e11e7dd";
+        let pairs = golden.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
+        let golden: Vec<u8> = pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect();
+        assert_eq!(start().encode(), golden[..]);
         assert_eq!(Start::parse(&start().encode(), 300), Ok(start()));
     }
 

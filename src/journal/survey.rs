@@ -6,7 +6,7 @@
 use uuid::Uuid;
 
 use super::disk::Disk;
-use super::segment::{self, START_BYTES, Start, Unusable, VERSION};
+use super::segment::{self, FIRST_AT, START_BYTES, Start, Unusable, VERSION};
 use super::{Error, cursor};
 
 /// A directory of segments.
@@ -36,8 +36,10 @@ pub(super) struct Found {
 pub(super) struct Limit {
     /// No frame beyond this was acknowledged.
     pub(super) last: u64,
-    /// Whether every frame up to it was.
+    /// Whether every frame up to it was, but for the holes.
     pub(super) certain: bool,
+    /// How many frames a crash had torn out of the last group.
+    pub(super) holes: u64,
 }
 
 impl Survey {
@@ -57,7 +59,7 @@ impl Survey {
         for first in firsts {
             let found = look(disk, first)?;
             // Frames are only written once the header is durable.
-            if found.start.is_none() && found.bytes <= START_BYTES {
+            if found.start.is_none() && found.bytes <= FIRST_AT {
                 survey.unused.push(segment::name(first));
             } else {
                 survey.segments.push(found);
@@ -70,11 +72,13 @@ impl Survey {
     /// The limit of the segment at this place; of the newest nobody knows.
     pub(super) fn limit(&self, at: usize) -> Limit {
         let (Some(this), Some(next)) = (self.segments.get(at), self.segments.get(at + 1)) else {
-            return Limit { last: u64::MAX, certain: false };
+            return Limit { last: u64::MAX, certain: false, holes: 0 };
         };
         let certain = next.start.is_some_and(|start| start.previous == this.first);
-        let last = next.start.map_or(next.first - 1, |start| start.acknowledged.min(next.first - 1));
-        Limit { last: last.max(this.first - 1), certain }
+        let last =
+            next.start.map_or(next.first - 1, |start| start.acknowledged.min(next.first - 1));
+        let holes = next.start.map_or(0, |start| u64::from(start.holes));
+        Limit { last: last.max(this.first - 1), certain, holes }
     }
 
     /// The positions of cursors that belong to this journal.
@@ -109,10 +113,8 @@ fn look(disk: &dyn Disk, first: u64) -> Result<Found, Error> {
     let name = segment::name(first);
     let file = disk.open(&name).map_err(|source| Error::disk("open", &name, source))?;
     let bytes = file.bytes().map_err(|source| Error::disk("measure", &name, source))?;
-    let mut header = [0; START_BYTES as usize];
-    let read = file
-        .read_at(&mut header, 0)
-        .map_err(|source| Error::disk("read", &name, source))?;
+    let mut header = [0; START_BYTES];
+    let read = file.read_at(&mut header, 0).map_err(|source| Error::disk("read", &name, source))?;
     match Start::parse(header.get(..read).unwrap_or_default(), first) {
         Ok(start) => Ok(Found { first, bytes, start: Some(start) }),
         Err(Unusable::Damaged) => Ok(Found { first, bytes, start: None }),

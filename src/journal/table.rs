@@ -15,7 +15,9 @@ pub(super) struct Segment {
     pub(super) first: u64,
     /// The last durable seq; `first - 1` while there is none.
     pub(super) last: u64,
-    /// Bytes up to the end of that frame.
+    /// How many frames a crash tore out of its last group.
+    pub(super) holes: u64,
+    /// Bytes up to the end of the last frame.
     pub(super) bytes: u64,
     /// When it was created, Unix milliseconds.
     pub(super) created_ms: i64,
@@ -27,6 +29,12 @@ pub(super) struct Segment {
 const MARK_BYTES: u64 = 1 << 20;
 
 impl Segment {
+    /// A segment without frames.
+    pub(super) fn begun(first: u64, created_ms: i64) -> Self {
+        let bytes = segment::FIRST_AT;
+        Self { first, last: first - 1, holes: 0, bytes, created_ms, marks: Vec::new() }
+    }
+
     /// The name of its file.
     pub(super) fn name(&self) -> String {
         segment::name(self.first)
@@ -37,11 +45,18 @@ impl Segment {
         self.last < self.first
     }
 
+    /// Notes where a group begins, if it is far enough behind the last mark.
+    pub(super) fn mark(&mut self, seq: u64, at: u64) {
+        if at - self.nearest(u64::MAX).1 >= MARK_BYTES {
+            self.marks.push((seq, at));
+        }
+    }
+
     /// The last mark that is not beyond `seq`.
-    pub(super) fn mark(&self, seq: u64) -> (u64, u64) {
+    pub(super) fn nearest(&self, seq: u64) -> (u64, u64) {
         let behind = self.marks.partition_point(|mark| mark.0 <= seq);
         let found = behind.checked_sub(1).and_then(|at| self.marks.get(at));
-        found.copied().unwrap_or((self.first, segment::START_BYTES))
+        found.copied().unwrap_or((self.first, segment::FIRST_AT))
     }
 }
 
@@ -89,10 +104,7 @@ impl Table {
     /// Notes that the newest segment is durable up to `last`, which ends at `bytes`.
     pub(super) fn grow(&mut self, first_of_group: u64, last: u64, bytes: u64) {
         if let Some(segment) = self.segments.back_mut() {
-            let (_, marked) = segment.mark(u64::MAX);
-            if segment.bytes - marked >= MARK_BYTES {
-                segment.marks.push((first_of_group, segment.bytes));
-            }
+            segment.mark(first_of_group, segment.bytes);
             segment.last = last;
             segment.bytes = bytes;
         }
@@ -103,15 +115,10 @@ impl Table {
         self.segments.iter().find(|segment| !segment.is_empty() && segment.last >= seq)
     }
 
-    /// Whether the segment with this first seq is still there.
-    pub(super) fn names(&self, first: u64) -> bool {
-        self.extent(first).is_some()
-    }
-
-    /// The last durable seq and the bytes of the segment with this first seq.
-    pub(super) fn extent(&self, first: u64) -> Option<(u64, u64)> {
+    /// The segment with this first seq.
+    pub(super) fn named(&self, first: u64) -> Option<&Segment> {
         let at = self.segments.binary_search_by_key(&first, |segment| segment.first).ok()?;
-        self.segments.get(at).map(|segment| (segment.last, segment.bytes))
+        self.segments.get(at)
     }
 
     /// Sets the lowest seq that is still owed.
@@ -161,6 +168,13 @@ impl Table {
         }
         taken
     }
+
+    /// Puts back what was taken out and could not be deleted.
+    pub(super) fn put_back(&mut self, taken: Vec<Segment>) {
+        for segment in taken.into_iter().rev() {
+            self.segments.push_front(segment);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -172,6 +186,7 @@ mod tests {
         let segments = (0..count).map(|at| Segment {
             first: at * 10 + 1,
             last: at * 10 + 10,
+            holes: 0,
             bytes: 100,
             created_ms: i64::try_from(at).unwrap() * 1_000,
             marks: Vec::new(),
@@ -213,10 +228,11 @@ mod tests {
         assert_eq!(table.holding(0).map(|segment| segment.first), Some(1));
         assert_eq!(table.holding(11).map(|segment| segment.first), Some(11));
         assert!(table.holding(21).is_none());
-        assert_eq!((table.extent(11), table.names(12)), (Some((20, 100)), false));
+        assert_eq!(table.named(11).map(|segment| segment.last), Some(20));
+        assert_eq!(table.named(12), None);
         table.grow(21, 25, MARK_BYTES + 100);
         table.grow(26, 30, MARK_BYTES + 200);
         let newest = table.newest().unwrap();
-        assert_eq!((newest.mark(25), newest.mark(26)), ((11, 64), (26, MARK_BYTES + 100)));
+        assert_eq!((newest.nearest(25), newest.nearest(26)), ((11, 64), (26, MARK_BYTES + 100)));
     }
 }

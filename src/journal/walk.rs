@@ -8,7 +8,7 @@ use std::io;
 
 use super::disk::DiskFile;
 use super::frame::{self, ALIGN, Flaw, HEADER_BYTES, Header, Seed};
-use super::segment::START_BYTES;
+use super::segment::FIRST_AT;
 
 /// Which part of a segment is walked.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +26,7 @@ pub(super) struct Bounds {
 impl Bounds {
     /// A whole segment.
     pub(super) fn whole(first: u64, last: u64, end: u64) -> Self {
-        Self { at: START_BYTES, expected: first, last, end }
+        Self { at: FIRST_AT, expected: first, last, end }
     }
 }
 
@@ -49,6 +49,9 @@ pub(super) enum Step {
     },
 }
 
+/// What a walk fetches first.
+const FETCH_BYTES: usize = 64 << 10;
+
 /// A position in a segment file.
 pub(super) struct Walk {
     file: Box<dyn DiskFile>,
@@ -57,7 +60,13 @@ pub(super) struct Walk {
     buffer: Vec<u8>,
     origin: u64,
     read_ahead: usize,
+    fetch: usize,
+    /// Acknowledged frames that were passed over.
     missing: u64,
+    /// The first seq of the group that we are in, and how many of its frames were passed over: they
+    /// were acknowledged if there is a group behind it.
+    group_first: u64,
+    holes: u64,
 }
 
 impl Walk {
@@ -71,7 +80,10 @@ impl Walk {
         // Whole multiples, so that no magic stands across two fetches.
         let read_ahead = usize::try_from(read_ahead_bytes).unwrap_or(1 << 20);
         let read_ahead = read_ahead.next_multiple_of(ALIGN).max(HEADER_BYTES);
-        Self { file, seed, bounds, buffer: Vec::new(), origin: 0, read_ahead, missing: 0 }
+        let fetch = read_ahead.min(FETCH_BYTES);
+        let buffer = Vec::new();
+        let (origin, missing, group_first, holes) = (0, 0, 0, 0);
+        Self { file, seed, bounds, buffer, origin, read_ahead, fetch, missing, group_first, holes }
     }
 
     /// The next frame or damage; `None` at the end of the bounds.
@@ -90,9 +102,7 @@ impl Walk {
             Ok(header) => {
                 self.bounds.at += header.span() as u64;
                 if header.seq >= self.bounds.expected {
-                    let proved = header.proves().saturating_add(1);
-                    self.missing += proved.saturating_sub(self.bounds.expected);
-                    self.bounds.expected = header.seq.saturating_add(1);
+                    self.account(&header);
                     return Ok(Some(Step::Frame { offset, header }));
                 }
             }
@@ -116,14 +126,34 @@ impl Walk {
         self.bounds.last = last;
     }
 
-    /// Acknowledged frames that were not found so far.
+    /// Frames that were not found so far and are known to have been acknowledged.
     pub(super) fn missing(&self) -> u64 {
         self.missing
     }
 
-    /// The same, given that nothing follows and everything up to `last` had been acknowledged.
-    pub(super) fn missing_up_to(&self, last: u64) -> u64 {
-        self.missing + last.saturating_add(1).saturating_sub(self.bounds.expected)
+    /// Frames of the last group that were not found, of which nobody knows.
+    pub(super) fn holes(&self) -> u64 {
+        self.holes
+    }
+
+    /// Frames that were not found, given that nothing follows and that everything up to `last` had
+    /// been acknowledged but for `holes` frames of the last group.
+    pub(super) fn missing_up_to(&self, last: u64, holes: u64) -> u64 {
+        let behind = last.saturating_add(1).saturating_sub(self.bounds.expected);
+        self.missing + (self.holes + behind).saturating_sub(holes)
+    }
+
+    /// Counts what lies between the last frame and this one.
+    fn account(&mut self, header: &Header) {
+        let expected = self.bounds.expected;
+        let group_first = header.proves().saturating_add(1);
+        if group_first != self.group_first {
+            self.missing += self.holes + group_first.saturating_sub(expected);
+            self.group_first = group_first;
+            self.holes = 0;
+        }
+        self.holes += header.seq - expected.max(group_first);
+        self.bounds.expected = header.seq.saturating_add(1);
     }
 
     fn parse(&mut self) -> io::Result<Result<Header, Flaw>> {
@@ -159,7 +189,9 @@ impl Walk {
         let held_to = self.origin + self.buffer.len() as u64;
         if at < self.origin || held_to < end.min(at + wanted as u64) {
             let left = usize::try_from(end - at).unwrap_or(usize::MAX);
-            let fetch = wanted.max(self.read_ahead).min(left);
+            let fetch = wanted.max(self.fetch).min(left);
+            // One frame is often all that somebody wants; who goes on gets more each time.
+            self.fetch = (2 * self.fetch).min(self.read_ahead);
             self.buffer.resize(fetch, 0);
             self.buffer.shrink_to(self.read_ahead);
             let read = self.file.read_at(&mut self.buffer, at)?;

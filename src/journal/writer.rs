@@ -11,13 +11,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::TrySendError;
 
+use super::Error;
 use super::disk::DiskFile;
 use super::frame::{self, HEADER_BYTES, Header, Seed};
 use super::queue::{Pending, Taken};
-use super::segment::{self, START_BYTES, Start};
+use super::segment::{self, FIRST_AT, Start};
 use super::shared::{Followed, Shared};
-use super::table::Segment;
-use super::Error;
+use super::table::{Segment, Table};
 
 /// The writer's own state.
 pub(super) struct Writer {
@@ -112,7 +112,7 @@ impl Writer {
             return Err(Error::Down);
         }
         let full = self.active.as_ref().is_some_and(|active| {
-            active.bytes > START_BYTES && active.bytes + bytes > self.shared.settings.segment_bytes
+            active.bytes > FIRST_AT && active.bytes + bytes > self.shared.settings.segment_bytes
         });
         if full {
             // Its last group is synced, so nothing is left to do for it.
@@ -163,10 +163,10 @@ impl Writer {
                 continue;
             }
             let passenger = pending.passenger.take();
-            let followed = Followed { seq, from: self.follow_from, passenger };
+            let told = Followed { seq, from: self.follow_from, passenger };
             self.follow_from = seq + 1;
             let Some(sender) = follower.as_ref() else { continue };
-            match sender.try_send(followed) {
+            match sender.try_send(told) {
                 Ok(()) => {}
                 Err(TrySendError::Full(_)) => self.shared.meters.unfollowed.increment(1),
                 Err(TrySendError::Disconnected(_)) => *follower = None,
@@ -175,7 +175,7 @@ impl Writer {
     }
 
     /// Begins a segment: durable content first, then its durable name, and only then frames.
-    fn begin(&mut self) -> Result<(), Error> {
+    pub(super) fn begin(&mut self) -> Result<(), Error> {
         let begun = self.try_begin();
         if begun.is_err() {
             self.fall();
@@ -190,16 +190,17 @@ impl Writer {
             self.leftover = None;
         }
         let first = self.next_seq;
-        let (previous, acknowledged) =
-            self.shared.table.lock().newest().map_or((0, 0), |newest| (newest.first, newest.last));
+        let (previous, acknowledged, holes) =
+            self.shared.table.lock().newest().map_or((0, 0, 0), |newest| {
+                (newest.first, newest.last, u32::try_from(newest.holes).unwrap_or(u32::MAX))
+            });
         let created_ms = crate::clock::now_ms();
         let journal = self.shared.journal;
-        let start = Start { first, previous, acknowledged, journal, created_ms };
+        let start = Start { first, previous, acknowledged, journal, created_ms, holes };
         let name = segment::name(first);
         // Whatever becomes of it, this name is used up.
         self.next_seq += 1;
-        let file =
-            disk.create_new(&name).map_err(|source| Error::disk("create", &name, source))?;
+        let file = disk.create_new(&name).map_err(|source| Error::disk("create", &name, source))?;
         let prepared = file
             .append(&mut [IoSlice::new(&start.encode())])
             .and_then(|()| file.sync())
@@ -210,23 +211,21 @@ impl Writer {
             return Err(Error::disk("prepare", &name, source));
         }
         self.next_seq = first;
-        let segment =
-            Segment { first, last: first - 1, bytes: START_BYTES, created_ms, marks: Vec::new() };
-        self.shared.with_table(|table| table.push(segment));
-        self.active = Some(Active { file, name, bytes: START_BYTES });
+        self.shared.with_table(|table| table.push(Segment::begun(first, created_ms)));
+        self.active = Some(Active { file, name, bytes: FIRST_AT });
         Ok(())
     }
 
     /// Gives the segment up: after a failed sync nobody knows what it holds beyond the last one.
     fn poison(&mut self) {
         let Some(active) = self.active.take() else { return };
-        if active.bytes > START_BYTES {
+        if active.bytes > FIRST_AT {
             if let Err(error) = active.file.truncate(active.bytes) {
                 tracing::warn!(%error, name = active.name, "cannot cut a failed segment");
             }
             return;
         }
-        self.shared.with_table(super::table::Table::drop_newest);
+        self.shared.with_table(Table::drop_newest);
         drop(active.file);
         self.remove(&active.name);
         // A fresh file failed as well: that is the disk, not the file.
@@ -242,8 +241,7 @@ impl Writer {
 
     /// Refuses appends until a probe succeeds.
     fn fall(&mut self) {
-        self.probe_at =
-            Some(Instant::now() + Duration::from_millis(self.shared.settings.probe_ms));
+        self.probe_at = Some(Instant::now() + Duration::from_millis(self.shared.settings.probe_ms));
         if !self.shared.down.swap(true, Ordering::AcqRel) {
             tracing::error!("journal is down");
             self.shared.meters.down.set(1.0);

@@ -1,28 +1,28 @@
 //! The members of one object, one after the other, each validated as it is met.
 //!
-//! In: the position of an opening brace. Out: the spans of keys and values; when the iteration ends
-//! without a fault, the object is valid and its end is known.
+//! In: the position of an opening brace. Out: keys and values as they are written; when the iteration
+//! ends without a fault, the object is valid and its end is known.
 
-use std::ops::Range;
-
-use super::{Blanks, Fault, Kind, number, string, value};
+use super::{Fault, Kind, Scanner, number, string, value};
 
 /// A walk over the members of one object.
 #[derive(Debug)]
 pub struct Members<'a, 'b> {
-    bytes: &'a [u8],
-    at: usize,
-    blanks: &'b mut Blanks,
+    text: &'a [u8],
+    rest: &'a [u8],
+    scanner: &'b mut Scanner,
     place: Place,
 }
 
 /// One member of an object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    /// The raw key between its quotes.
-    pub key: Range<usize>,
-    /// The value, quotes and brackets included.
-    pub value: Range<usize>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// The raw key between its quotes; empty where the caller told it.
+    pub key: &'a [u8],
+    /// The raw value, quotes and brackets included.
+    pub value: &'a [u8],
+    /// Where the value begins.
+    pub at: usize,
     /// The sort of value.
     pub kind: Kind,
 }
@@ -37,84 +37,110 @@ enum Place {
 impl<'a, 'b> Members<'a, 'b> {
     /// Begins at the object whose brace is at `at`; it has depth 1.
     #[inline]
-    pub fn open(bytes: &'a [u8], at: usize, blanks: &'b mut Blanks) -> Result<Self, Fault> {
-        if bytes.get(at) != Some(&b'{') {
-            return Err(blanks.fault(bytes, at));
+    pub fn open(text: &'a [u8], at: usize, scanner: &'b mut Scanner) -> Result<Self, Fault> {
+        match text.get(at..) {
+            Some([b'{', rest @ ..]) => Ok(Self { text, rest, scanner, place: Place::Opened }),
+            _ => Err(if at < text.len() { Fault::Syntax(at) } else { Fault::Eof(at) }),
         }
-        Ok(Self { bytes, at: at + 1, blanks, place: Place::Opened })
     }
 
     /// Goes on behind a member that was read by other means.
-    pub fn resume(bytes: &'a [u8], at: usize, blanks: &'b mut Blanks) -> Self {
-        Self { bytes, at, blanks, place: Place::BehindMember }
+    pub fn resume(text: &'a [u8], at: usize, scanner: &'b mut Scanner) -> Self {
+        let rest = text.get(at..).unwrap_or_default();
+        Self { text, rest, scanner, place: Place::BehindMember }
     }
 
     /// The next member, or nothing behind the last one.
     #[inline]
-    pub fn advance(&mut self) -> Result<Option<Member>, Fault> {
-        if !self.step()? {
+    pub fn advance(&mut self) -> Result<Option<Member<'a>>, Fault> {
+        let rest = self.scanner.skip_blanks(self.rest);
+        let start = match (self.place, rest) {
+            (Place::BehindMember, [b',', rest @ ..]) => self.scanner.skip_blanks(rest),
+            (Place::Opened | Place::BehindMember, [b'}', rest @ ..]) => {
+                self.rest = rest;
+                self.place = Place::Closed;
+                return Ok(None);
+            }
+            (Place::Opened, _) => rest,
+            (Place::Closed, _) => return Ok(None),
+            (Place::BehindMember, _) => {
+                self.scanner.unexpected(rest);
+                return Err(self.scanner.fault_in(self.text));
+            }
+        };
+        match self.member(start) {
+            Some(member) => Ok(Some(member)),
+            None => Err(self.scanner.fault_in(self.text)),
+        }
+    }
+
+    /// The next member if it is written as exactly `lead` and a string or a number; else nothing, and
+    /// the walk stands where it stood.
+    ///
+    /// A lead is a comma (but for the first member), the quoted key and the colon. Callers that know
+    /// which member comes next save the search for the ends of its key.
+    #[inline]
+    pub fn advance_past<const N: usize>(
+        &mut self,
+        lead: &[u8; N],
+    ) -> Result<Option<Member<'a>>, Fault> {
+        let Some((first, value)) = self.rest.split_first_chunk::<N>() else { return Ok(None) };
+        if first != lead {
             return Ok(None);
         }
-        let bytes = self.bytes;
-        let key_start = self.at + 1;
-        if bytes.get(self.at) != Some(&b'"') {
-            return Err(self.blanks.fault(bytes, self.at));
-        }
-        let key_end = string::skip(bytes, key_start)?;
-        let start = value::skip_colon(bytes, key_end, self.blanks)?;
-        let (kind, end) = match bytes.get(start) {
-            Some(b'"') => (Kind::String, string::skip(bytes, start + 1)?),
-            Some(b'0'..=b'9' | b'-') => (Kind::Number, number::skip(bytes, start)?),
-            other => (kind_of(other), value::skip(bytes, start, 1, self.blanks)?),
+        let (kind, rest) = match value {
+            [b'"', rest @ ..] => (Kind::String, string::skip(rest, self.scanner)),
+            [b'0'..=b'9' | b'-', ..] => (Kind::Number, number::skip(value, self.scanner)),
+            _ => return Ok(None),
         };
-        self.at = end;
+        let Some(rest) = rest else { return Err(self.scanner.fault_in(self.text)) };
+        self.rest = rest;
         self.place = Place::BehindMember;
-        Ok(Some(Member { key: key_start..key_end - 1, value: start..end, kind }))
+        let at = self.text.len() - value.len();
+        let value = value.get(..value.len() - rest.len()).unwrap_or_default();
+        Ok(Some(Member { key: &[], value, at, kind }))
     }
 
     /// Where the walk stands: behind the closing brace once [`Members::advance`] has said nothing.
     pub fn at(&self) -> usize {
-        self.at
+        self.text.len() - self.rest.len()
     }
 
-    /// Goes to the next key; false behind the closing brace.
     #[inline]
-    fn step(&mut self) -> Result<bool, Fault> {
-        let at = self.blanks.skip(self.bytes, self.at);
-        match (self.place, self.bytes.get(at)) {
-            (Place::Opened, Some(b'"')) => self.at = at,
-            (Place::BehindMember, Some(b',')) => self.at = self.blanks.skip(self.bytes, at + 1),
-            (Place::Opened | Place::BehindMember, Some(b'}')) => {
-                self.at = at + 1;
-                self.place = Place::Closed;
-                return Ok(false);
-            }
-            (Place::Closed, _) => return Ok(false),
-            _ => return Err(self.blanks.fault(self.bytes, at)),
-        }
-        Ok(true)
+    fn member(&mut self, rest: &'a [u8]) -> Option<Member<'a>> {
+        let [b'"', key @ ..] = rest else {
+            self.scanner.unexpected(rest);
+            return None;
+        };
+        let behind = string::skip(key, self.scanner)?;
+        let key = key.get(..key.len() - behind.len() - 1)?;
+        let value = value::skip_colon(behind, self.scanner)?;
+        let (kind, rest) = match value {
+            [b'"', rest @ ..] => (Kind::String, string::skip(rest, self.scanner)?),
+            [b'0'..=b'9' | b'-', ..] => (Kind::Number, number::skip(value, self.scanner)?),
+            _ => (kind_of(value), value::skip(value, 1, self.scanner)?),
+        };
+        self.rest = rest;
+        self.place = Place::BehindMember;
+        let at = self.text.len() - value.len();
+        Some(Member { key, value: value.get(..value.len() - rest.len())?, at, kind })
     }
 }
 
 /// The first key of the object at `at` (raw, between its quotes) and where its value begins.
 ///
 /// Looks no further than that: what follows may be anything.
-pub fn first_key(bytes: &[u8], at: usize) -> Option<(&[u8], usize)> {
-    let mut blanks = Blanks::anywhere();
-    if bytes.get(at) != Some(&b'{') {
-        return None;
-    }
-    let quote = blanks.skip(bytes, at + 1);
-    if bytes.get(quote) != Some(&b'"') {
-        return None;
-    }
-    let end = string::skip(bytes, quote + 1).ok()?;
-    let start = value::skip_colon(bytes, end, &mut blanks).ok()?;
-    Some((bytes.get(quote + 1..end - 1)?, start))
+pub fn first_key(text: &[u8], at: usize) -> Option<(&[u8], usize)> {
+    let mut scanner = Scanner::anywhere();
+    let rest = text.get(at..)?.strip_prefix(b"{")?;
+    let key = scanner.skip_blanks(rest).strip_prefix(b"\"")?;
+    let behind = string::skip(key, &mut scanner)?;
+    let value = value::skip_colon(behind, &mut scanner)?;
+    Some((key.get(..key.len() - behind.len() - 1)?, text.len() - value.len()))
 }
 
-fn kind_of(first: Option<&u8>) -> Kind {
-    match first {
+fn kind_of(value: &[u8]) -> Kind {
+    match value.first() {
         Some(b'{') => Kind::Object,
         Some(b'[') => Kind::Array,
         Some(b'n') => Kind::Null,
@@ -127,12 +153,14 @@ fn kind_of(first: Option<&u8>) -> Kind {
 mod tests {
     use super::*;
 
-    fn list(text: &str) -> Result<Vec<(String, String, Kind)>, Fault> {
-        let mut blanks = Blanks::anywhere();
-        let mut members = Members::open(text.as_bytes(), 0, &mut blanks)?;
+    fn list(text: &str) -> Result<Vec<(&str, &str, Kind)>, Fault> {
+        let mut scanner = Scanner::anywhere();
+        let mut members = Members::open(text.as_bytes(), 0, &mut scanner)?;
         let mut found = Vec::new();
-        while let Some(member) = members.advance()? {
-            found.push((text[member.key].into(), text[member.value].into(), member.kind));
+        let read = |raw| std::str::from_utf8(raw).unwrap();
+        while let Some(Member { key, value, at, kind }) = members.advance()? {
+            assert!(text[at..].starts_with(read(value)));
+            found.push((read(key), read(value), kind));
         }
         assert_eq!(members.at(), text.len());
         assert_eq!(members.advance(), Ok(None));
@@ -142,12 +170,15 @@ mod tests {
     #[test]
     fn members_come_in_order_with_their_kinds() {
         let found = list(r#"{ "a":1, "b" : "x\"" ,"c":{"d":[]},"e":[1,2],"f":true,"g":null}"#);
-        let found = found.unwrap();
-        let kinds: Vec<_> = found.iter().map(|row| row.2).collect();
-        use Kind::{Array, Bool, Null, Number, Object, String};
-        assert_eq!(kinds, [Number, String, Object, Array, Bool, Null]);
-        assert_eq!((found[1].0.as_str(), found[1].1.as_str()), ("b", r#""x\"""#));
-        assert_eq!(found[2].1, r#"{"d":[]}"#);
+        let expected = [
+            ("a", "1", Kind::Number),
+            ("b", r#""x\"""#, Kind::String),
+            ("c", r#"{"d":[]}"#, Kind::Object),
+            ("e", "[1,2]", Kind::Array),
+            ("f", "true", Kind::Bool),
+            ("g", "null", Kind::Null),
+        ];
+        assert_eq!(found.unwrap(), expected);
         assert_eq!(list("{}").unwrap(), []);
         assert_eq!(list("{ }").unwrap(), []);
     }
@@ -156,6 +187,7 @@ mod tests {
     fn faults_have_their_place() {
         for (text, fault) in [
             ("[]", Fault::Syntax(0)),
+            ("", Fault::Eof(0)),
             ("{", Fault::Eof(1)),
             ("{,", Fault::Syntax(1)),
             (r#"{"a""#, Fault::Eof(4)),
@@ -164,6 +196,7 @@ mod tests {
             (r#"{"a":1,}"#, Fault::Syntax(7)),
             (r#"{"a":tru}"#, Fault::Syntax(5)),
             (r#"{"a":1 "b":2}"#, Fault::Syntax(7)),
+            (r#"{"a":[1}"#, Fault::Syntax(7)),
             (r#"{a:1}"#, Fault::Syntax(1)),
         ] {
             assert_eq!(list(text), Err(fault), "{text}");

@@ -4,22 +4,21 @@
 //! Everything is iterative, nesting ends at [`DEPTH_MAX`], and lone surrogates are refused.
 //! Must never recurse, allocate while it validates, or accept what RFC 8259 does not.
 
-mod blanks;
 mod members;
 mod number;
 mod path;
+mod scanner;
 mod string;
 #[cfg(test)]
 mod tests;
 mod value;
 mod word;
 
-pub use blanks::Blanks;
 pub use members::{Member, Members, first_key};
 pub use number::{float, integer};
 pub use path::field;
+pub use scanner::Scanner;
 pub use string::{text_is, unescape};
-pub use value::skip;
 
 /// How deep containers may nest; a container outside of all others has depth 1.
 pub const DEPTH_MAX: u32 = 64;
@@ -60,9 +59,9 @@ pub enum Kind {
 
 /// Validates `bytes` as exactly one JSON value with blanks around it.
 pub fn validate(bytes: &[u8]) -> Result<(), Fault> {
-    let mut blanks = Blanks::anywhere();
-    let start = blanks.skip(bytes, 0);
-    let end = skip(bytes, start, 0, &mut blanks)?;
-    let rest = blanks.skip(bytes, end);
+    let mut scanner = Scanner::anywhere();
+    let start = scanner.blanks(bytes, 0);
+    let end = scanner.value(bytes, start)?;
+    let rest = scanner.blanks(bytes, end);
     if rest == bytes.len() { Ok(()) } else { Err(Fault::Syntax(rest)) }
 }

@@ -1,24 +1,23 @@
 //! Numbers: their grammar, and reading the two sorts that the protocol has.
 //!
-//! In: the position of the first byte. Out: the position behind the number, which is not yet known
+//! In: what is left from the first byte. Out: what is left behind the number, which is not yet known
 //! to be a place where a number may end; the caller looks for its comma or bracket anyway.
 
-use super::{Fault, word};
+use super::{Fault, Scanner, word};
 
 /// The largest integer that survives every reader: 2^53-1.
 const INTEGER_MAX: i64 = (1 << 53) - 1;
 
-/// Validates a number; returns the position behind it.
+/// Validates a number.
 #[inline]
-pub(super) fn skip(bytes: &[u8], start: usize) -> Result<usize, Fault> {
-    let first = start + usize::from(bytes.get(start) == Some(&b'-'));
-    let at = word::digits_end(bytes, first);
-    if at == first || (at > first + 1 && bytes.get(first) == Some(&b'0')) {
-        return Err(expected_digit(bytes, first));
-    }
-    match bytes.get(at) {
-        Some(b'.' | b'e' | b'E') => skip_fraction(bytes, at),
-        _ => Ok(at),
+pub(super) fn skip<'a>(rest: &'a [u8], scanner: &mut Scanner) -> Option<&'a [u8]> {
+    let behind = match rest {
+        [b'1'..=b'9', digits @ ..] => word::skip_digits(digits),
+        _ => skip_sign_and_zero(rest, scanner)?,
+    };
+    match behind {
+        [b'.' | b'e' | b'E', ..] => skip_fraction(behind, scanner),
+        _ => Some(behind),
     }
 }
 
@@ -34,10 +33,11 @@ pub fn integer(text: &[u8]) -> Option<i64> {
     }
     let mut value = 0;
     for digit in digits {
-        if !digit.is_ascii_digit() {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
             return None;
         }
-        value = value * 10 + i64::from(digit - b'0');
+        value = value * 10 + i64::from(digit);
     }
     (value <= INTEGER_MAX).then_some(sign * value)
 }
@@ -48,25 +48,37 @@ pub fn float(text: &[u8]) -> Option<f64> {
 }
 
 #[inline(never)]
-fn skip_fraction(bytes: &[u8], mut at: usize) -> Result<usize, Fault> {
-    if bytes.get(at) == Some(&b'.') {
-        at = some_digits(bytes, at + 1)?;
+fn skip_sign_and_zero<'a>(rest: &'a [u8], scanner: &mut Scanner) -> Option<&'a [u8]> {
+    let digits = rest.strip_prefix(b"-").unwrap_or(rest);
+    match digits {
+        [b'0', b'0'..=b'9', ..] => expected_digit(digits.get(1..)?, scanner),
+        [b'0', behind @ ..] => Some(behind),
+        _ => skip_some_digits(digits, scanner),
     }
-    if let Some(b'e' | b'E') = bytes.get(at) {
-        let signed = matches!(bytes.get(at + 1), Some(b'+' | b'-'));
-        at = some_digits(bytes, at + 1 + usize::from(signed))?;
-    }
-    Ok(at)
 }
 
-fn some_digits(bytes: &[u8], at: usize) -> Result<usize, Fault> {
-    let end = word::digits_end(bytes, at);
-    if end == at { Err(expected_digit(bytes, at)) } else { Ok(end) }
+#[inline(never)]
+fn skip_fraction<'a>(mut rest: &'a [u8], scanner: &mut Scanner) -> Option<&'a [u8]> {
+    if let [b'.', behind @ ..] = rest {
+        rest = skip_some_digits(behind, scanner)?;
+    }
+    match rest {
+        [b'e' | b'E', b'+' | b'-', behind @ ..] | [b'e' | b'E', behind @ ..] => {
+            skip_some_digits(behind, scanner)
+        }
+        _ => Some(rest),
+    }
 }
 
+fn skip_some_digits<'a>(rest: &'a [u8], scanner: &mut Scanner) -> Option<&'a [u8]> {
+    let behind = word::skip_digits(rest);
+    if behind.len() == rest.len() { expected_digit(rest, scanner) } else { Some(behind) }
+}
+
+/// Notes that a digit, or none, should stand at the start of `rest`.
 #[cold]
-fn expected_digit(bytes: &[u8], at: usize) -> Fault {
-    if at < bytes.len() { Fault::Syntax(at) } else { Fault::Eof(at) }
+fn expected_digit<'a>(rest: &[u8], scanner: &mut Scanner) -> Option<&'a [u8]> {
+    scanner.fail(if rest.is_empty() { Fault::Eof } else { Fault::Syntax }, rest)
 }
 
 #[cfg(test)]
@@ -92,7 +104,8 @@ mod tests {
             ("+1", None),
             (".5", None),
         ] {
-            assert_eq!(skip(text.as_bytes(), 0).ok(), expected, "{text}");
+            let found = skip(text.as_bytes(), &mut Scanner::anywhere());
+            assert_eq!(found.map(|rest| text.len() - rest.len()), expected, "{text}");
         }
     }
 

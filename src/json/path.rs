@@ -3,22 +3,20 @@
 //! In: text that is already known to be valid JSON, and the keys on the way. Out: the raw value, or
 //! nothing when a key is missing or something on the way is no object.
 
-use super::{Blanks, Members, text_is};
+use super::{Members, Scanner, text_is};
 
 /// The raw value at `path`; of repeated keys the first counts, and keys are compared decoded.
 pub fn field<'a>(json: &'a [u8], path: &[String]) -> Option<&'a [u8]> {
-    let mut blanks = Blanks::anywhere();
-    let start = blanks.skip(json, 0);
-    let mut found = json.get(start..)?;
+    let mut scanner = Scanner::anywhere();
+    let mut found = json.get(scanner.blanks(json, 0)..)?;
     for key in path {
-        let mut members = Members::open(found, 0, &mut blanks).ok()?;
-        let value = loop {
+        let mut members = Members::open(found, 0, &mut scanner).ok()?;
+        found = loop {
             let member = members.advance().ok()??;
-            if text_is(found.get(member.key)?, key) {
+            if text_is(member.key, key) {
                 break member.value;
             }
         };
-        found = found.get(value)?;
     }
     Some(found)
 }

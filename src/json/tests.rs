@@ -86,9 +86,8 @@ fn any_json() -> impl Strategy<Value = Value> {
 }
 
 fn any_text() -> impl Strategy<Value = String> {
-    (any_json(), any::<bool>()).prop_map(|(value, pretty)| {
-        if pretty { format!("{value:#}") } else { value.to_string() }
-    })
+    (any_json(), any::<bool>())
+        .prop_map(|(value, pretty)| if pretty { format!("{value:#}") } else { value.to_string() })
 }
 
 /// What mutations put in: the bytes that mean something, and escapes whole.

@@ -1,97 +1,99 @@
 //! Validates one value of any depth in one walk, without recursion and without building anything.
 //!
-//! In: the position of the value's first byte. Out: the position behind it. The containers that are
-//! open are bits of one integer, because nesting ends at 64.
+//! In: what is left from the value's first byte. Out: what is left behind it. The containers that
+//! are open are bits of one integer, because nesting ends at 64.
 
-use super::{Blanks, DEPTH_MAX, Fault, number, string};
+use super::{DEPTH_MAX, Fault, Scanner, number, string, word};
 
-/// Validates the value at `at` inside `outer` open containers; returns the position behind it.
-pub fn skip(
-    bytes: &[u8],
-    mut at: usize,
-    outer: u32,
-    blanks: &mut Blanks,
-) -> Result<usize, Fault> {
+/// Validates the value at the start of `rest`, inside `outer` open containers.
+pub(super) fn skip<'a>(mut rest: &'a [u8], outer: u32, scanner: &mut Scanner) -> Option<&'a [u8]> {
     let mut open = Open { objects: 0, depth: outer };
     loop {
-        match bytes.get(at) {
-            Some(b'"') => at = string::skip(bytes, at + 1)?,
-            Some(b'0'..=b'9' | b'-') => at = number::skip(bytes, at)?,
-            Some(b'{') => {
-                open.enter(true, at)?;
-                at = blanks.skip(bytes, at + 1);
-                if bytes.get(at) != Some(&b'}') {
-                    at = skip_key(bytes, at, blanks)?;
-                    continue;
-                }
-                open.leave();
-                at += 1;
-            }
-            Some(b'[') => {
-                open.enter(false, at)?;
-                at = blanks.skip(bytes, at + 1);
-                if bytes.get(at) != Some(&b']') {
-                    continue;
-                }
-                open.leave();
-                at += 1;
-            }
-            _ => at = skip_word(bytes, at, blanks)?,
+        if open.in_object() {
+            rest = skip_key(rest, scanner)?;
         }
+        rest = match rest {
+            [b'"', behind @ ..] => string::skip(behind, scanner)?,
+            [b'0'..=b'9' | b'-', ..] => number::skip(rest, scanner)?,
+            [first @ (b'{' | b'['), behind @ ..] => {
+                if open.depth >= DEPTH_MAX {
+                    return scanner.fail(Fault::Depth, rest);
+                }
+                open.enter(*first == b'{');
+                match scanner.skip_blanks(behind) {
+                    // Their codes tell that each closes what it follows: { } are 7b 7d, [ ] 5b 5d.
+                    [last, behind @ ..] if *last == first + 2 => {
+                        open.leave();
+                        behind
+                    }
+                    inside => {
+                        rest = inside;
+                        continue;
+                    }
+                }
+            }
+            _ => skip_word(rest, scanner)?,
+        };
         loop {
             if open.depth == outer {
-                return Ok(at);
+                return Some(rest);
             }
-            at = blanks.skip(bytes, at);
-            match (bytes.get(at), open.in_object()) {
-                (Some(b','), true) => {
-                    at = blanks.skip(bytes, at + 1);
-                    at = skip_key(bytes, at, blanks)?;
+            rest = scanner.skip_blanks(rest);
+            match rest {
+                [b',', behind @ ..] => {
+                    rest = scanner.skip_blanks(behind);
                     break;
                 }
-                (Some(b','), false) => {
-                    at = blanks.skip(bytes, at + 1);
-                    break;
-                }
-                (Some(b'}'), true) | (Some(b']'), false) => {
+                [last @ (b'}' | b']'), behind @ ..] if (*last == b'}') == open.in_object() => {
                     open.leave();
-                    at += 1;
+                    rest = behind;
                 }
-                _ => return Err(blanks.fault(bytes, at)),
+                _ => return scanner.unexpected(rest),
             }
         }
     }
 }
 
-/// Validates a key and its colon; returns the position of the value's first byte.
+/// Validates a key and its colon, up to the first byte of the value.
 #[inline]
-pub(super) fn skip_key(bytes: &[u8], at: usize, blanks: &mut Blanks) -> Result<usize, Fault> {
-    if bytes.get(at) != Some(&b'"') {
-        return Err(blanks.fault(bytes, at));
+pub(super) fn skip_key<'a>(rest: &'a [u8], scanner: &mut Scanner) -> Option<&'a [u8]> {
+    let [b'"', key @ ..] = rest else { return scanner.unexpected(rest) };
+    match word::skip_plain(key) {
+        [b'"', b':', behind @ ..] => Some(scanner.skip_blanks(behind)),
+        _ => skip_unusual_key(key, scanner),
     }
-    let end = string::skip(bytes, at + 1)?;
-    skip_colon(bytes, end, blanks)
 }
 
-/// Steps over the colon behind a key; returns the position of the value's first byte.
+#[inline(never)]
+fn skip_unusual_key<'a>(key: &'a [u8], scanner: &mut Scanner) -> Option<&'a [u8]> {
+    skip_colon(string::skip(key, scanner)?, scanner)
+}
+
+/// Steps over the colon behind a key, up to the first byte of the value.
 #[inline]
-pub(super) fn skip_colon(bytes: &[u8], at: usize, blanks: &mut Blanks) -> Result<usize, Fault> {
-    let at = blanks.skip(bytes, at);
-    if bytes.get(at) != Some(&b':') {
-        return Err(blanks.fault(bytes, at));
+pub(super) fn skip_colon<'a>(rest: &'a [u8], scanner: &mut Scanner) -> Option<&'a [u8]> {
+    match rest {
+        [b':', behind @ ..] => Some(scanner.skip_blanks(behind)),
+        _ => skip_far_colon(rest, scanner),
     }
-    Ok(blanks.skip(bytes, at + 1))
+}
+
+#[inline(never)]
+fn skip_far_colon<'a>(rest: &'a [u8], scanner: &mut Scanner) -> Option<&'a [u8]> {
+    match scanner.skip_blanks(rest) {
+        [b':', behind @ ..] => Some(scanner.skip_blanks(behind)),
+        rest => scanner.unexpected(rest),
+    }
 }
 
 /// Validates `true`, `false` or `null`; nothing else is left that a value could begin with.
-fn skip_word(bytes: &[u8], at: usize, blanks: &Blanks) -> Result<usize, Fault> {
-    let rest = bytes.get(at..).unwrap_or_default();
-    for word in [&b"true"[..], b"false", b"null"] {
-        if rest.starts_with(word) {
-            return Ok(at + word.len());
-        }
+fn skip_word<'a>(rest: &'a [u8], scanner: &mut Scanner) -> Option<&'a [u8]> {
+    match rest {
+        [b't', b'r', b'u', b'e', behind @ ..]
+        | [b'f', b'a', b'l', b's', b'e', behind @ ..]
+        | [b'n', b'u', b'l', b'l', behind @ ..] => Some(behind),
+        _ => scanner.unexpected(rest),
     }
-    Err(blanks.fault(bytes, at))
 }
 
 /// The open containers: the lowest bit is the innermost one, 1 for an object.
@@ -102,13 +104,9 @@ struct Open {
 
 impl Open {
     #[inline]
-    fn enter(&mut self, object: bool, at: usize) -> Result<(), Fault> {
-        if self.depth >= DEPTH_MAX {
-            return Err(Fault::Depth(at));
-        }
+    fn enter(&mut self, object: bool) {
         self.depth += 1;
         self.objects = self.objects << 1 | u64::from(object);
-        Ok(())
     }
 
     #[inline]

@@ -1,41 +1,35 @@
 //! Eight bytes at a time in a plain integer: where a run of some class of bytes ends.
 //!
-//! In: bytes and a start. Out: the position of the first byte outside the class, or the length.
+//! In: what is left of a text. Out: what is left from the first byte outside the class.
 //! Only the lowest marked byte of a word is exact (borrows run upwards), and only it is used.
 
 const LOW: u64 = 0x0101_0101_0101_0101;
 const HIGH: u64 = 0x8080_8080_8080_8080;
 
-/// The first byte from `at` that is a quote, a backslash or a control character.
+/// Skips what may stand in a string as it is: up to a quote, a backslash or a control character.
 #[inline]
-pub(super) fn plain_end(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(word) = load(bytes, at) {
-        let stops = string_stops(word);
+pub(super) fn skip_plain(mut rest: &[u8]) -> &[u8] {
+    while let Some((word, behind)) = rest.split_first_chunk() {
+        let stops = string_stops(u64::from_le_bytes(*word));
         if stops != 0 {
-            return at + first(stops);
+            return rest.get(first(stops)..).unwrap_or_default();
         }
-        at += 8;
+        rest = behind;
     }
-    byte_by_byte(bytes, at, |byte| byte >= b' ' && byte != b'"' && byte != b'\\')
+    skip_bytes(rest, |byte| byte >= b' ' && byte != b'"' && byte != b'\\')
 }
 
-/// The first byte from `at` that is no decimal digit.
+/// Skips decimal digits.
 #[inline]
-pub(super) fn digits_end(bytes: &[u8], mut at: usize) -> usize {
-    while let Some(word) = load(bytes, at) {
-        let stops = digit_stops(word);
+pub(super) fn skip_digits(mut rest: &[u8]) -> &[u8] {
+    while let Some((word, behind)) = rest.split_first_chunk() {
+        let stops = digit_stops(u64::from_le_bytes(*word));
         if stops != 0 {
-            return at + first(stops);
+            return rest.get(first(stops)..).unwrap_or_default();
         }
-        at += 8;
+        rest = behind;
     }
-    byte_by_byte(bytes, at, |byte| byte.is_ascii_digit())
-}
-
-#[inline]
-fn load(bytes: &[u8], at: usize) -> Option<u64> {
-    let chunk = bytes.get(at..)?.first_chunk::<8>()?;
-    Some(u64::from_le_bytes(*chunk))
+    skip_bytes(rest, |byte| byte.is_ascii_digit())
 }
 
 #[inline]
@@ -62,27 +56,36 @@ fn digit_stops(word: u64) -> u64 {
 
 /// The last bytes of a text, fewer than a word.
 #[cold]
-fn byte_by_byte(bytes: &[u8], at: usize, goes_on: impl Fn(u8) -> bool) -> usize {
-    let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().position(|byte| !goes_on(*byte)).unwrap_or(rest.len())
+fn skip_bytes(rest: &[u8], goes_on: impl Fn(u8) -> bool) -> &[u8] {
+    let end = rest.iter().position(|byte| !goes_on(*byte)).unwrap_or(rest.len());
+    rest.get(end..).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn plain(byte: u8) -> bool {
+        byte >= b' ' && byte != b'"' && byte != b'\\'
+    }
+
+    /// Compares both skips with their definitions.
+    fn check(text: &[u8]) {
+        let expected = text.iter().position(|byte| !plain(*byte)).unwrap_or(text.len());
+        assert_eq!(text.len() - skip_plain(text).len(), expected, "{text:?}");
+        let expected = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+        assert_eq!(text.len() - skip_digits(text).len(), expected, "{text:?}");
+    }
+
     #[test]
-    fn every_byte_stops_a_string_exactly_where_the_grammar_says() {
+    fn every_byte_stops_a_run_exactly_where_the_grammar_says() {
         for at in 0..16 {
             for byte in 0..=u8::MAX {
-                let mut text = [b'a'; 24];
-                text[at] = byte;
-                let stops = byte < b' ' || byte == b'"' || byte == b'\\';
-                assert_eq!(plain_end(&text, 0), if stops { at } else { 24 }, "{byte} at {at}");
-                let mut text = [b'9'; 24];
-                text[at] = byte;
-                let expected = if byte.is_ascii_digit() { 24 } else { at };
-                assert_eq!(digits_end(&text, 0), expected, "{byte} at {at}");
+                for around in [b'a', b'9', 0xff] {
+                    let mut text = [around; 24];
+                    text[at] = byte;
+                    check(&text);
+                }
             }
         }
     }
@@ -91,12 +94,8 @@ mod tests {
     fn the_lowest_stop_wins_over_those_above() {
         for low in 0..=u8::MAX {
             for high in [0, 1, 0x1f, 0x20, 0x21, 0x22, 0x23, 0x5c, 0x5d, 0x80, 0xfa, 0xff] {
-                let text = [low, high, high, b'a', high, b'0', low, high];
-                let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
-                let expected = text.iter().position(|byte| !plain(*byte)).unwrap_or(8);
-                assert_eq!(plain_end(&text, 0), expected, "{text:?}");
-                let expected = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(8);
-                assert_eq!(digits_end(&text, 0), expected, "{text:?}");
+                check(&[low, high, high, b'a', high, b'0', low, high]);
+                check(&[b'1', low, high]);
             }
         }
     }

@@ -62,6 +62,7 @@ pub type Refine = dyn Fn(Record) -> Result<Parcel, String> + Send + Sync;
 #[derive(Debug, Default)]
 pub struct Charge {
     bytes: u64,
+    limit: u64,
     used: Option<Arc<AtomicU64>>,
 }
 
@@ -72,7 +73,7 @@ impl Charge {
             now.checked_add(bytes).filter(|sum| *sum <= limit)
         })
         .ok()
-        .map(|_| Self { bytes, used: Some(Arc::clone(used)) })
+        .map(|_| Self { bytes, limit, used: Some(Arc::clone(used)) })
     }
 
     /// Changes the charge to `bytes`; growth over `limit` is refused and changes nothing.
@@ -88,6 +89,12 @@ impl Charge {
         }
         self.bytes = bytes;
         true
+    }
+
+    /// Whether more than half of the budget is in use: then nothing that can wait on disk should
+    /// wait in memory.
+    pub fn is_tight(&self) -> bool {
+        self.used.as_ref().is_some_and(|used| used.load(Ordering::Acquire) > self.limit / 2)
     }
 
     /// The bytes that it holds.
@@ -115,6 +122,7 @@ mod tests {
         assert!(Charge::take(&used, 50, 100).is_none());
         assert!(one.resize(90, 100));
         assert!(!one.resize(110, 100));
+        assert!(one.is_tight());
         assert!(one.resize(10, 100));
         assert_eq!(used.load(Ordering::Acquire), 10);
         drop(one);

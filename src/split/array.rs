@@ -4,23 +4,27 @@
 //! its own strings and brackets; where there is none, the rest of the body is one rejected event.
 
 use super::cutter::{Cutter, Piece};
-use super::{event, lenient};
-use crate::json::{Blanks, Fault};
+use super::event::{self, Walked};
+use super::lenient;
+use crate::json::{Fault, Scanner};
 use crate::model::Refusal;
 
 /// Takes every element; returns the position behind the closing bracket, or nothing if there is no
 /// such bracket and the rest of the body has been rejected.
 pub(super) fn cut(cutter: &mut Cutter<'_>, at: usize) -> Result<Option<usize>, Refusal> {
     let body = cutter.body;
-    let mut blanks = Blanks::anywhere();
-    let mut start = blanks.skip(body, at);
+    let mut scanner = Scanner::anywhere();
+    let mut start = scanner.blanks(body, at);
     if body.get(start) == Some(&b']') {
         return Ok(Some(start + 1));
     }
+    let mut walked = Walked::new();
     loop {
-        let Some(stop) = element(cutter, start, &mut blanks)? else { return Ok(None) };
+        let Some(stop) = element(cutter, start, &mut scanner, &mut walked)? else {
+            return Ok(None);
+        };
         match body.get(stop) {
-            Some(b',') => start = blanks.skip(body, stop + 1),
+            Some(b',') => start = scanner.blanks(body, stop + 1),
             Some(_) => return Ok(Some(stop + 1)),
             None => {
                 cutter.reject_rest(stop)?;
@@ -35,23 +39,25 @@ pub(super) fn cut(cutter: &mut Cutter<'_>, at: usize) -> Result<Option<usize>, R
 fn element(
     cutter: &mut Cutter<'_>,
     start: usize,
-    blanks: &mut Blanks,
+    scanner: &mut Scanner,
+    walked: &mut Walked,
 ) -> Result<Option<usize>, Refusal> {
     let body = cutter.body;
-    blanks.forget();
-    let mut walked = event::walk(body, start, blanks);
-    let broken = blanks.broken();
-    if let Ok(found) = &walked {
-        let end = found.end;
-        let stop = blanks.skip(body, end);
+    scanner.forget();
+    let mut fault = event::walk(body, start, scanner, walked).err();
+    let broken = scanner.broken();
+    if fault.is_none() {
+        let stop = scanner.blanks(body, walked.end);
         if matches!(body.get(stop), None | Some(b',' | b']')) {
-            cutter.take(&Piece { whole: start..end, start, broken, walked })?;
+            let whole = start..walked.end;
+            cutter.take(&Piece { whole, start, broken, walked: Ok(walked) })?;
             return Ok(Some(stop));
         }
-        walked = Err(Fault::Syntax(stop));
+        fault = Some(Fault::Syntax(stop));
     }
     let stop = lenient::element_end(body, start);
     let whole = start..stop.unwrap_or(body.len());
+    let walked = fault.map_or(Ok(&*walked), Err);
     cutter.take(&Piece { whole, start, broken, walked })?;
     Ok(stop)
 }

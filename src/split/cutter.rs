@@ -21,7 +21,7 @@ const EVENT_BYTES_MIN: usize = 13;
 const EVENT_BYTES_USUAL: usize = 256;
 
 /// A line or an element, and what is in it.
-pub(super) struct Piece {
+pub(super) struct Piece<'w> {
     /// The bytes that the size limit counts.
     pub whole: Range<usize>,
     /// Where the value begins.
@@ -29,7 +29,7 @@ pub(super) struct Piece {
     /// Whether line breaks stand between its tokens.
     pub broken: bool,
     /// The walk over the value.
-    pub walked: Result<Walked, Fault>,
+    pub walked: Result<&'w Walked, Fault>,
 }
 
 /// A batch in the making.
@@ -86,7 +86,7 @@ impl<'a> Cutter<'a> {
     }
 
     /// Numbers a piece and judges it.
-    pub(super) fn take(&mut self, piece: &Piece) -> Result<(), Refusal> {
+    pub(super) fn take(&mut self, piece: &Piece<'_>) -> Result<(), Refusal> {
         let index = self.number()?;
         match self.judge(piece, index) {
             Ok(event) => self.events.push(event),
@@ -140,7 +140,7 @@ impl<'a> Cutter<'a> {
 
     /// The order of checks is part of the contract: size, UTF-8, JSON (what comes first in the text),
     /// object, reserved and repeated keys, the envelope in the order of [`event::read`], rules.
-    fn judge(&mut self, piece: &Piece, index: u32) -> Result<Event, Reason> {
+    fn judge(&mut self, piece: &Piece<'_>, index: u32) -> Result<Event, Reason> {
         if piece.whole.len() as u64 > self.limits.event_bytes_max {
             return Err(Reason::TooLarge);
         }
@@ -148,7 +148,7 @@ impl<'a> Cutter<'a> {
             let whole = self.body.get(piece.whole.clone()).unwrap_or_default();
             simdutf8::basic::from_utf8(whole).map_err(|_| Reason::InvalidUtf8)?;
         }
-        let walked = piece.walked.as_ref().map_err(|fault| match fault {
+        let walked = piece.walked.map_err(|fault| match fault {
             Fault::Syntax(_) | Fault::Eof(_) => Reason::InvalidJson,
             Fault::Depth(_) => Reason::TooDeep,
             Fault::LoneSurrogate(_) => Reason::LoneSurrogate,

@@ -3,20 +3,22 @@
 //! In: the position of its first byte. Out: an [`Event`] of spans and numbers, or the reason why it
 //! is none. `null` stands for absent, and other keys pass untouched.
 
-use std::ops::Range;
-
 use super::time;
-use crate::json::{self, Blanks, Fault, Kind, Members};
+use crate::json::{self, Fault, Kind, Member, Members, Scanner};
 use crate::model::{Event, Facts, Reason, Span};
 
-/// What one walk over a value found.
+/// What one walk over a value found; used again for the next one, because moving it costs.
+#[derive(Debug)]
 pub(super) struct Walked {
     /// Behind the value.
     pub end: usize,
     object: bool,
     reserved: bool,
     repeated: bool,
-    fields: [Option<Field>; KEYS],
+    /// A bit for each protocol key that was met.
+    met: u8,
+    /// Their values; absent ones are null, which means the same.
+    fields: [Field; KEYS],
 }
 
 /// The value of a protocol key.
@@ -36,33 +38,54 @@ const WEIGHT: usize = 5;
 const PROPS: usize = 6;
 const KEYS: usize = 7;
 
+const NULL: Field = Field { span: Span { start: 0, end: 0 }, kind: Kind::Null };
+
 const ID_BYTES_MAX: usize = 128;
 const TYPE_BYTES_MAX: usize = 128;
 
-/// Validates the value at `at` and notes the protocol keys, if it is an object.
-pub(super) fn walk(body: &[u8], at: usize, blanks: &mut Blanks) -> Result<Walked, Fault> {
-    let mut walked =
-        Walked { end: at, object: false, reserved: false, repeated: false, fields: [None; KEYS] };
-    if body.get(at) != Some(&b'{') {
-        walked.end = json::skip(body, at, 0, blanks)?;
-        return Ok(walked);
+/// Validates the value at `at` and notes the protocol keys in `walked`, if it is an object.
+pub(super) fn walk(
+    body: &[u8],
+    at: usize,
+    scanner: &mut Scanner,
+    walked: &mut Walked,
+) -> Result<(), Fault> {
+    walked.object = body.get(at) == Some(&b'{');
+    if !walked.object {
+        walked.end = scanner.value(body, at)?;
+        return Ok(());
     }
-    walked.object = true;
-    let mut members = Members::open(body, at, blanks)?;
+    walked.forget();
+    let mut members = Members::open(body, at, scanner)?;
+    walk_sdk_order(walked, &mut members)?;
     while let Some(member) = members.advance()? {
-        match key(body.get(member.key).unwrap_or_default()) {
-            Key::Protocol(place) => {
-                if let Some(field) = walked.fields.get_mut(place) {
-                    walked.repeated |= field.is_some();
-                    *field = Some(Field { span: span(&member.value), kind: member.kind });
-                }
-            }
+        match key(member.key) {
+            Key::Protocol(place) => walked.note(place, &member),
             Key::Reserved => walked.reserved = true,
             Key::Other => {}
         }
     }
     walked.end = members.at();
-    Ok(walked)
+    Ok(())
+}
+
+/// Takes the members that SDKs write, for as long as they are written in the order of the protocol.
+fn walk_sdk_order(walked: &mut Walked, members: &mut Members<'_, '_>) -> Result<(), Fault> {
+    let Some(id) = members.advance_past(b"\"id\":")? else { return Ok(()) };
+    walked.note(ID, &id);
+    let Some(seq) = members.advance_past(b",\"seq\":")? else { return Ok(()) };
+    walked.note(SEQ, &seq);
+    let Some(ts) = members.advance_past(b",\"ts\":")? else { return Ok(()) };
+    walked.note(TS, &ts);
+    if let Some(age) = members.advance_past(b",\"age\":")? {
+        walked.note(AGE, &age);
+    }
+    let Some(kind) = members.advance_past(b",\"type\":")? else { return Ok(()) };
+    walked.note(TYPE, &kind);
+    if let Some(weight) = members.advance_past(b",\"weight\":")? {
+        walked.note(WEIGHT, &weight);
+    }
+    Ok(())
 }
 
 /// Reads the envelope; checks go in this order: reserved and repeated keys, type, id, seq, ts, age,
@@ -93,7 +116,7 @@ pub(super) fn read(
     let age = walked.count(AGE, body, Reason::BadAge)?;
     Ok(Event {
         index: 0,
-        span: span(&(start..walked.end)),
+        span: Span { start: narrow(start), end: narrow(walked.end) },
         broken: false,
         id,
         kind,
@@ -135,9 +158,31 @@ fn decoded_key(raw: &[u8]) -> Key {
 }
 
 impl Walked {
+    /// Nothing yet.
+    pub(super) fn new() -> Self {
+        let (object, reserved, repeated) = (false, false, false);
+        Self { end: 0, object, reserved, repeated, met: 0, fields: [NULL; KEYS] }
+    }
+
+    fn forget(&mut self) {
+        (self.reserved, self.repeated, self.met) = (false, false, 0);
+        for field in &mut self.fields {
+            field.kind = Kind::Null;
+        }
+    }
+
+    #[inline]
+    fn note(&mut self, place: usize, member: &Member<'_>) {
+        if let Some(field) = self.fields.get_mut(place) {
+            *field = Field { span: span(member.at, member.value), kind: member.kind };
+        }
+        self.repeated |= self.met & 1 << place != 0;
+        self.met |= 1 << place;
+    }
+
     /// The value of a key, if it is there and not null.
     fn told(&self, place: usize) -> Option<Field> {
-        self.fields.get(place).copied().flatten().filter(|field| field.kind != Kind::Null)
+        self.fields.get(place).copied().filter(|field| field.kind != Kind::Null)
     }
 
     fn integer(&self, place: usize, body: &[u8], reason: Reason) -> Result<Option<i64>, Reason> {
@@ -176,18 +221,36 @@ impl Field {
 }
 
 fn is_type(text: &[u8]) -> bool {
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"_.:-".contains(byte);
-    (1..=TYPE_BYTES_MAX).contains(&text.len()) && text.iter().all(allowed)
+    (1..=TYPE_BYTES_MAX).contains(&text.len())
+        && text.iter().all(|byte| TYPE_BYTES.get(usize::from(*byte)) == Some(&true))
 }
 
-/// Printable ASCII without escapes; quotes cannot stand in a raw string.
+/// Printable ASCII without escapes; quotes and control characters cannot stand in a raw string.
 fn is_id(text: &[u8]) -> bool {
-    let allowed = |byte: &u8| (b' '..=b'~').contains(byte) && *byte != b'\\';
-    (1..=ID_BYTES_MAX).contains(&text.len()) && text.iter().all(allowed)
+    // Without a way out of the loop, the compiler looks at many bytes at once.
+    let is_wrong = |byte: u8| u8::from(byte > b'~') | u8::from(byte == b'\\');
+    let wrong = text.iter().fold(0, |wrong, byte| wrong | is_wrong(*byte));
+    (1..=ID_BYTES_MAX).contains(&text.len()) && wrong == 0
 }
 
-/// A range as a span of the body, whose length the entry of this stage has checked.
-pub(super) fn span(range: &Range<usize>) -> Span {
-    let narrow = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-    Span { start: narrow(range.start), end: narrow(range.end) }
+/// Bytes that may stand in a type.
+const TYPE_BYTES: [bool; 256] = {
+    let mut allowed = [false; 256];
+    let mut byte = 0_u8;
+    while byte.is_ascii() {
+        allowed[byte as usize] =
+            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':' | b'-');
+        byte += 1;
+    }
+    allowed
+};
+
+/// Where a part of the body lies that begins at `at`.
+pub(super) fn span(at: usize, part: &[u8]) -> Span {
+    Span { start: narrow(at), end: narrow(at + part.len()) }
+}
+
+/// The entry of this stage has checked that the body's length fits.
+fn narrow(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::event::span;
 use super::{Limits, lines};
-use crate::json::{self, Blanks, Kind, Member, Members};
+use crate::json::{self, Kind, Member, Members, Scanner};
 use crate::model::{Header, Refusal, Span};
 
 /// The newest protocol version that is spoken here.
@@ -40,14 +40,14 @@ pub(super) fn read(
 ) -> Result<Read, Refusal> {
     let end = lines::end(body, start);
     let line = body.get(..end).unwrap_or_default();
-    let mut blanks = Blanks::in_line();
+    let mut scanner = Scanner::in_line();
     let mut read = Read { end: end + 1, ..Read::default() };
     let mut seen = vec![0];
     // The version comes first in the line and decides whether the rest can be judged here at all.
-    let mut members = Members::open(line, start, &mut blanks).map_err(|_| invalid(utf8))?;
+    let mut members = Members::open(line, start, &mut scanner).map_err(|_| invalid(utf8))?;
     let version = members.advance();
     if let Ok(Some(member)) = &version {
-        check_version(line, member)?;
+        check_version(member)?;
     }
     check_size("header line", end - start, limits.header_bytes_max)?;
     if !utf8 && simdutf8::basic::from_utf8(line).is_err() {
@@ -55,7 +55,7 @@ pub(super) fn read(
     }
     version.map_err(|_| invalid(true))?;
     while let Some(member) = members.advance().map_err(|_| invalid(true))? {
-        let key = json::unescape(line.get(member.key.clone()).unwrap_or_default());
+        let key = json::unescape(member.key);
         let Some(place) = KEYS.iter().position(|known| *known == key) else { continue };
         if seen.contains(&place) {
             return Err(Refusal::Header("a key stands twice"));
@@ -66,12 +66,13 @@ pub(super) fn read(
         }
     }
     let behind = members.at();
-    if blanks.skip(line, behind) < end { Err(invalid(true)) } else { Ok(read) }
+    if scanner.blanks(line, behind) < end { Err(invalid(true)) } else { Ok(read) }
 }
 
 /// Known keys; the first one has been read when the others are met.
 const KEYS: [&str; 10] = [
-    "tidegate", "batch", "sdk", "instance", "epoch", "class", "count", "config", "context", "report",
+    "tidegate", "batch", "sdk", "instance", "epoch", "class", "count", "config", "context",
+    "report",
 ];
 
 impl Read {
@@ -79,7 +80,7 @@ impl Read {
         &mut self,
         key: &str,
         line: &[u8],
-        member: &Member,
+        member: &Member<'_>,
         limits: &Limits,
     ) -> Result<(), Refusal> {
         let header = &mut self.header;
@@ -89,17 +90,17 @@ impl Read {
             "instance" => header.instance = text(member, "instance must be a string")?,
             "epoch" => header.epoch = text(member, "epoch must be a string")?,
             "class" => {
-                let class = count(line, member).and_then(|class| u8::try_from(class).ok());
+                let class = count(member).and_then(|class| u8::try_from(class).ok());
                 let class = class.filter(|class| *class <= 2);
                 header.class = Some(class.ok_or(Refusal::Header("class must be 0, 1 or 2"))?);
             }
             "count" => {
                 let wrong = Refusal::Header("count must be an integer from 0");
-                self.count = Some(count(line, member).ok_or(wrong)?);
+                self.count = Some(count(member).ok_or(wrong)?);
             }
             "config" => {
                 let wrong = Refusal::Header("config must be an integer from 0");
-                header.config = Some(count(line, member).ok_or(wrong)?);
+                header.config = Some(count(member).ok_or(wrong)?);
             }
             "context" => {
                 header.context = object(member, "context must be an object")?;
@@ -119,8 +120,8 @@ fn invalid(utf8: bool) -> Refusal {
     Refusal::Header(what)
 }
 
-fn check_version(line: &[u8], member: &Member) -> Result<(), Refusal> {
-    match json::integer(line.get(member.value.clone()).unwrap_or_default()) {
+fn check_version(member: &Member<'_>) -> Result<(), Refusal> {
+    match json::integer(member.value) {
         Some(1..=VERSION_MAX) => Ok(()),
         Some(version) if version > VERSION_MAX => Err(Refusal::Version(VERSION_MAX.unsigned_abs())),
         _ => Err(Refusal::Header("tidegate must be the protocol version, an integer from 1")),
@@ -132,7 +133,7 @@ fn check_size(what: &'static str, bytes: usize, limit: u64) -> Result<(), Refusa
 }
 
 /// Only the usual form with hyphens, because the reply echoes that and the SDK compares.
-fn uuid(line: &[u8], member: &Member) -> Result<Uuid, Refusal> {
+fn uuid(line: &[u8], member: &Member<'_>) -> Result<Uuid, Refusal> {
     let wrong = Refusal::Header("batch must be a UUID");
     let inner = text(member, "batch must be a UUID")?.of(line);
     if inner.len() != 36 {
@@ -141,18 +142,21 @@ fn uuid(line: &[u8], member: &Member) -> Result<Uuid, Refusal> {
     Uuid::try_parse_ascii(inner).map_err(|_| wrong)
 }
 
-fn count(line: &[u8], member: &Member) -> Option<u64> {
-    let value = json::integer(line.get(member.value.clone())?)?;
+fn count(member: &Member<'_>) -> Option<u64> {
+    let value = json::integer(member.value)?;
     u64::try_from(value).ok()
 }
 
-fn text(member: &Member, wrong: &'static str) -> Result<Span, Refusal> {
-    if member.kind != Kind::String {
-        return Err(Refusal::Header(wrong));
-    }
-    Ok(span(&(member.value.start + 1..member.value.end - 1)))
+fn text(member: &Member<'_>, wrong: &'static str) -> Result<Span, Refusal> {
+    let inner = member.value.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    let inner = inner.ok_or(Refusal::Header(wrong))?;
+    Ok(span(member.at + 1, inner))
 }
 
-fn object(member: &Member, wrong: &'static str) -> Result<Span, Refusal> {
-    if member.kind == Kind::Object { Ok(span(&member.value)) } else { Err(Refusal::Header(wrong)) }
+fn object(member: &Member<'_>, wrong: &'static str) -> Result<Span, Refusal> {
+    if member.kind == Kind::Object {
+        Ok(span(member.at, member.value))
+    } else {
+        Err(Refusal::Header(wrong))
+    }
 }

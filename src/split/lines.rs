@@ -4,37 +4,39 @@
 //! known when the walk gets there, and is looked for only when the walk fails.
 
 use super::cutter::{Cutter, Piece};
-use super::event;
-use crate::json::{Blanks, Fault};
+use super::event::{self, Walked};
+use crate::json::{Fault, Scanner};
 use crate::model::Refusal;
 
 /// Takes every line from `at` to the end of the body.
 pub(super) fn cut(cutter: &mut Cutter<'_>, mut at: usize) -> Result<(), Refusal> {
     let body = cutter.body;
-    let mut blanks = Blanks::in_line();
+    let mut scanner = Scanner::in_line();
+    let mut walked = Walked::new();
     loop {
         let line = at;
-        let start = blanks.skip(body, line);
+        let start = scanner.blanks(body, line);
         match body.get(start) {
             None => return Ok(()),
             Some(b'\n') => {
                 at = start + 1;
                 continue;
             }
-            Some(_) => blanks.forget(),
+            Some(_) => scanner.forget(),
         }
-        let mut walked = event::walk(body, start, &mut blanks);
-        let broken = blanks.broken();
-        if let Ok(found) = &walked {
-            at = blanks.skip(body, found.end);
+        let mut fault = event::walk(body, start, &mut scanner, &mut walked).err();
+        let broken = scanner.broken();
+        if fault.is_none() {
+            at = scanner.blanks(body, walked.end);
             if !matches!(body.get(at), None | Some(b'\n')) {
-                walked = Err(Fault::Syntax(at));
+                fault = Some(Fault::Syntax(at));
             }
         }
-        if walked.is_err() {
+        if fault.is_some() {
             at = end(body, start);
         }
         let whole = line..at - usize::from(at > line && body.get(at - 1) == Some(&b'\r'));
+        let walked = fault.map_or(Ok(&walked), Err);
         cutter.take(&Piece { whole, start, broken, walked })?;
         at += 1;
     }

@@ -20,7 +20,7 @@ pub use rules::Rules;
 
 use cutter::Cutter;
 
-use crate::json::{self, Blanks, Fault, Members};
+use crate::json::{self, Fault, Members, Scanner};
 use crate::model::{Batch, Facts, Format, Refusal};
 
 /// Cuts `body` and judges every event in it.
@@ -38,7 +38,7 @@ pub fn split(
     if u32::try_from(body.len()).is_err() {
         return Err(Refusal::InflatedTooLarge(u64::from(u32::MAX)));
     }
-    let start = Blanks::anywhere().skip(body, 0);
+    let start = Scanner::anywhere().blanks(body, 0);
     let Some(first) = body.get(start) else { return Err(Refusal::Empty) };
     let utf8 = simdutf8::basic::from_utf8(body).is_ok();
     if header::begins(body, start) {
@@ -81,7 +81,7 @@ fn behind_header(
 
 fn whole_array(cutter: &mut Cutter<'_>, start: usize) -> Result<Format, Refusal> {
     if let Some(end) = array::cut(cutter, start + 1)? {
-        let rest = Blanks::anywhere().skip(cutter.body, end);
+        let rest = Scanner::anywhere().blanks(cutter.body, end);
         if rest < cutter.body.len() {
             cutter.reject_rest(rest)?;
         }
@@ -147,12 +147,12 @@ enum Envelope {
 
 fn envelope(body: &[u8], elements: usize) -> Envelope {
     let Some(close) = lenient::array_end(body, elements) else { return Envelope::Broken };
-    let mut blanks = Blanks::anywhere();
-    let mut members = Members::resume(body, close + 1, &mut blanks);
+    let mut scanner = Scanner::anywhere();
+    let mut members = Members::resume(body, close + 1, &mut scanner);
     loop {
         match members.advance() {
             Ok(Some(member)) => {
-                if json::text_is(body.get(member.key).unwrap_or_default(), "type") {
+                if json::text_is(member.key, "type") {
                     return Envelope::Other;
                 }
             }
@@ -161,15 +161,15 @@ fn envelope(body: &[u8], elements: usize) -> Envelope {
         }
     }
     let end = members.at();
-    if blanks.skip(body, end) == body.len() { Envelope::Whole } else { Envelope::Broken }
+    if scanner.blanks(body, end) == body.len() { Envelope::Whole } else { Envelope::Broken }
 }
 
 /// What is wrong with the value at `start` if it has to end on its line.
 fn line_fault(body: &[u8], start: usize) -> Option<Fault> {
-    let mut blanks = Blanks::in_line();
-    match json::skip(body, start, 0, &mut blanks) {
+    let mut scanner = Scanner::in_line();
+    match scanner.value(body, start) {
         Ok(end) => {
-            let rest = blanks.skip(body, end);
+            let rest = scanner.blanks(body, end);
             (!matches!(body.get(rest), None | Some(b'\n'))).then_some(Fault::Syntax(rest))
         }
         Err(fault) => Some(fault),
@@ -179,20 +179,22 @@ fn line_fault(body: &[u8], start: usize) -> Option<Fault> {
 /// Takes the body as one object over many lines, if it is one.
 fn spread_object(cutter: &mut Cutter<'_>, start: usize) -> Result<bool, Refusal> {
     let body = cutter.body;
-    let mut blanks = Blanks::anywhere();
-    let walked = event::walk(body, start, &mut blanks);
-    let broken = blanks.broken();
-    let end = match &walked {
-        Ok(walked) => walked.end,
+    let mut scanner = Scanner::anywhere();
+    let mut walked = event::Walked::new();
+    let fault = event::walk(body, start, &mut scanner, &mut walked).err();
+    let broken = scanner.broken();
+    let end = match fault {
+        None => walked.end,
         // These two leave the brackets whole, so that the object is one event with one reason.
-        Err(Fault::Depth(_) | Fault::LoneSurrogate(_)) => {
+        Some(Fault::Depth(_) | Fault::LoneSurrogate(_)) => {
             lenient::object_end(body, start).unwrap_or(0)
         }
-        Err(_) => return Ok(false),
+        Some(_) => return Ok(false),
     };
-    if end == 0 || blanks.skip(body, end) < body.len() {
+    if end == 0 || scanner.blanks(body, end) < body.len() {
         return Ok(false);
     }
+    let walked = fault.map_or(Ok(&walked), Err);
     cutter.take(&cutter::Piece { whole: start..end, start, broken, walked })?;
     Ok(true)
 }

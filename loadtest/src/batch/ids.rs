@@ -1,8 +1,8 @@
 //! Ids that look random and can be read back: version-7 UUIDs which carry batch number and index.
 //!
-//! Thus the memory of what was sent is an array, not a set of millions of ids. The 62 bits behind the
-//! variant are `tag 16 | number 32 | index 14`, put through a keyed bijection, so that they compress
-//! as badly as real ones.
+//! Thus the memory of what was sent is an array, not a set of millions of ids. The 62 bits behind
+//! the variant are `tag 16 | number 32 | index 14`, put through a keyed bijection, so that they
+//! compress as badly as real ones.
 
 use uuid::Uuid;
 

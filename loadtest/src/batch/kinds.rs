@@ -81,7 +81,7 @@ fn impression(text: &mut String, random: &mut Random) {
     put!(text, r#""item":"i{item:07x}","slot":{slot},"feed":"{}","#, random.choose(FEEDS));
     put!(text, r#""score":0.{:05},"visible_ms":{},"#, random.below(100_000), random.below(9000));
     put!(text, r#""author":{},"format":"{}","#, random.below(10_000_000), random.choose(FORMATS));
-    put!(text, r#""request":"{:012x}","cached":{}"#, random.next() >> 16, random.choose(BOOLS));
+    put!(text, r#""request":"{:012x}","cached":{}"#, random.draw() >> 16, random.choose(BOOLS));
 }
 
 fn scroll(text: &mut String, random: &mut Random) {
@@ -111,7 +111,7 @@ fn video(text: &mut String, random: &mut Random) {
     put!(
         text,
         r#""video":"v{:09x}","position_ms":{},"#,
-        random.next() >> 28,
+        random.draw() >> 28,
         random.below(900_000)
     );
     put!(
@@ -130,7 +130,7 @@ fn network(text: &mut String, random: &mut Random) {
     put!(text, r#""method":"GET","status":{},"#, random.choose([200, 200, 200, 304, 404, 502]));
     put!(text, r#""dns_ms":{},"tls_ms":{},"#, random.below(80), random.below(200));
     put!(text, r#""first_byte_ms":{},"total_ms":{},"#, random.below(900), random.below(4000));
-    put!(text, r#""bytes":{},"trace":"{:016x}""#, random.below(500_000), random.next());
+    put!(text, r#""bytes":{},"trace":"{:016x}""#, random.below(500_000), random.draw());
 }
 
 fn timing(text: &mut String, random: &mut Random) {
@@ -165,7 +165,7 @@ fn error(text: &mut String, random: &mut Random) {
 }
 
 fn cart(text: &mut String, random: &mut Random) {
-    put!(text, r#""items":[{{"sku":"{:08x}","#, random.next() >> 32);
+    put!(text, r#""items":[{{"sku":"{:08x}","#, random.draw() >> 32);
     put!(text, r#""quantity":{},"price":{}.{:02}}}],"#, 1 + random.below(4), random.below(400), 99);
     put!(text, r#""currency":"{}","#, random.choose(["EUR", "CNY", "USD", "JPY"]));
     put!(text, r#""total":{}.{:02},"coupon":null,"#, random.below(2000), random.below(100));
@@ -176,7 +176,7 @@ fn app(text: &mut String, random: &mut Random) {
     put!(text, r#""cold":{},"launch_ms":{},"#, random.choose(BOOLS), random.below(5000));
     put!(text, r#""battery":0.{:02},"charging":{},"#, random.below(100), random.choose(BOOLS));
     put!(text, r#""memory":{{"used":{},"#, random.below(1 << 30));
-    put!(text, r#""free":{}}},"session":"{:016x}","#, random.below(1 << 32), random.next());
+    put!(text, r#""free":{}}},"session":"{:016x}","#, random.below(1 << 32), random.draw());
     put!(text, r#""previous":"{}","tz":"Asia/Shanghai""#, random.choose(PATHS));
 }
 
@@ -189,7 +189,7 @@ fn experiment(text: &mut String, random: &mut Random) {
         random.below(1000)
     );
     put!(text, r#""layers":[{},{},{}],"#, random.below(99), random.below(99), random.below(99));
-    put!(text, r#""forced":{},"hash":"{:016x}""#, random.choose(BOOLS), random.next());
+    put!(text, r#""forced":{},"hash":"{:016x}""#, random.choose(BOOLS), random.draw());
 }
 
 const BOOLS: [bool; 2] = [true, false];

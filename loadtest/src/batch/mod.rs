@@ -14,10 +14,12 @@ use flate2::write::GzEncoder;
 use rustc_hash::FxHasher;
 use uuid::Uuid;
 
+pub mod apps;
 mod ids;
 pub mod kinds;
 mod random;
 
+pub use apps::{APPS, App};
 pub use kinds::Kind;
 pub use random::Random;
 
@@ -32,19 +34,6 @@ pub struct Plan {
     pub batch_events: u16,
     /// How many devices and servers take turns.
     pub instances: u32,
-}
-
-/// An application of the made-up company, with its write key.
-#[derive(Debug, PartialEq, Eq)]
-pub struct App {
-    /// Its name in the gateway's configuration.
-    pub name: &'static str,
-    /// Its write key.
-    pub key: &'static str,
-    /// Whether the key is of the kind that servers hold.
-    pub secret: bool,
-    sdk: &'static str,
-    context: &'static str,
 }
 
 /// What a batch says about itself.
@@ -114,7 +103,7 @@ impl Plan {
 
     /// The type of an event.
     pub fn kind(&self, number: u32, index: u16) -> &'static Kind {
-        kinds::pick(self.random(number, index).next())
+        kinds::pick(self.random(number, index).draw())
     }
 
     /// Which batch or event of this plan has the id; `None` if it was never made here.
@@ -176,7 +165,7 @@ impl Generator {
 
     fn event(&mut self, number: u32, index: u16, seq: u64) {
         let mut random = self.plan.random(number, index);
-        let kind = kinds::pick(random.next());
+        let kind = kinds::pick(random.draw());
         let id = self.plan.event_id(number, index);
         let ts_ms = self.plan.ts_ms(index);
         put(&mut self.text, format_args!(r#"{{"id":"{id}","seq":{seq},"ts":{ts_ms},"#));
@@ -222,38 +211,6 @@ fn gzip(text: &[u8]) -> Bytes {
     encoder.write_all(text).expect("writing to a vector cannot fail");
     encoder.finish().expect("writing to a vector cannot fail").into()
 }
-
-/// The company's applications.
-pub const APPS: [App; 4] = [
-    App {
-        name: "shop",
-        key: "wk_shop",
-        secret: false,
-        sdk: "js/1.2.0",
-        context: r#"{"version":"5.18.2","os":"Windows 11","browser":"Chrome 131","locale":"de-DE","screen":"1920x1080","consent":["analytics"]}"#,
-    },
-    App {
-        name: "video",
-        key: "wk_video",
-        secret: false,
-        sdk: "android/1.2.0",
-        context: r#"{"version":"11.4.0","build":110400,"os":"Android 14","device":"SM-S918B","locale":"zh-CN","network":"5g","carrier":"中国移动"}"#,
-    },
-    App {
-        name: "news",
-        key: "wk_news",
-        secret: false,
-        sdk: "swift/1.2.0",
-        context: r#"{"version":"3.0.7","os":"iOS 18.1","device":"iPhone16,2","locale":"fr-FR","network":"wifi","tests":{"feed":"b","font":"a"}}"#,
-    },
-    App {
-        name: "backend",
-        key: "sk_backend",
-        secret: true,
-        sdk: "go/1.2.0",
-        context: r#"{"service":"checkout","version":"2026.11.3","host":"checkout-7d9f","zone":"eu-central-1b"}"#,
-    },
-];
 
 const COLLECT_MS: u64 = 5000;
 const AGE_TOLD_MS: u64 = 1000;

@@ -11,14 +11,14 @@ impl Random {
     }
 
     /// Any number.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(GAMMA);
         mix(self.0)
     }
 
     /// A number from 0 to `end - 1`; 0 when `end` is 0.
     pub fn below(&mut self, end: u64) -> u64 {
-        let high = (u128::from(self.next()) * u128::from(end)) >> 64;
+        let high = (u128::from(self.draw()) * u128::from(end)) >> 64;
         u64::try_from(high).unwrap_or_default()
     }
 
@@ -45,8 +45,8 @@ mod tests {
     fn the_sequence_is_pinned() {
         // The published first outputs of SplitMix64 for the state 1234567.
         let mut random = Random(1_234_567);
-        assert_eq!(random.next(), 6_457_827_717_110_365_317);
-        assert_eq!(random.next(), 3_203_168_211_198_807_973);
+        assert_eq!(random.draw(), 6_457_827_717_110_365_317);
+        assert_eq!(random.draw(), 3_203_168_211_198_807_973);
     }
 
     #[test]

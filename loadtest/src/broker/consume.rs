@@ -90,7 +90,8 @@ impl Reader {
                     let (Some(next), Some(end)) = (self.next.get_mut(at), ends.get(at)) else {
                         continue;
                     };
-                    // Fetches bring whole batches: what lies behind the end belongs to the next pass.
+                    // Fetches bring whole batches: what lies behind the end belongs to the next
+                    // pass.
                     if message.offset() < *end && message.offset() >= *next {
                         *next = message.offset() + 1;
                         each(&message);

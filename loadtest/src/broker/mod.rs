@@ -1,7 +1,7 @@
 //! One real Apache Kafka broker (KRaft) on free ports of this machine, for tests and load runs.
 //!
-//! In: options. Out: an address that answers. It can be stopped, killed, frozen and started again on
-//! the same port and log directory. Must never outlive this process, nor leave files behind.
+//! In: options. Out: an address that answers. It can be stopped, killed, frozen and started again
+//! on the same port and log directory. Must never outlive this process, nor leave files behind.
 
 use std::io;
 use std::path::PathBuf;
@@ -41,7 +41,13 @@ pub struct BrokerOptions {
 
 impl Default for BrokerOptions {
     fn default() -> Self {
-        Self { port: None, properties: Vec::new(), heap_mib: 512, start_ms: 60_000, stop_ms: 30_000 }
+        Self {
+            port: None,
+            properties: Vec::new(),
+            heap_mib: 512,
+            start_ms: 60_000,
+            stop_ms: 30_000,
+        }
     }
 }
 

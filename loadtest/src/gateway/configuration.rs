@@ -57,7 +57,7 @@ mod tests {
         let read: Table = text.parse().unwrap();
         assert_eq!(read["keys"].as_array().unwrap().len(), APPS.len());
         let routes = read["routes"].as_array().unwrap();
-        assert_eq!(routes.len(), 8);
+        assert_eq!(routes.len(), 9);
         assert!(text.contains(r#"lane = "page""#) && text.contains(r#""page.view""#), "{text}");
         assert!(!text.contains("push.open"));
     }

@@ -1,7 +1,7 @@
 //! A gateway as its own process, configured like a user would: one file and environment variables.
 //!
-//! In: the binary and what to configure. Out: addresses that are ready to serve. It can be killed and
-//! started again on the same ports and data folder. Must never outlive this process.
+//! In: the binary and what to configure. Out: addresses that are ready to serve. It can be killed
+//! and started again on the same ports and data folder. Must never outlive this process.
 
 use std::fs;
 use std::io;
@@ -65,7 +65,10 @@ pub enum Error {
     #[error("the gateway ended while starting; the end of its log:\n{0}")]
     Ended(String),
     /// It runs but does not become ready.
-    #[error("/readyz of the gateway does not answer 200 after {waited_ms} ms; it said {said}; the end of its log:\n{log}")]
+    #[error(
+        "/readyz of the gateway does not answer 200 after {waited_ms} ms; it said {said}; \
+         the end of its log:\n{log}"
+    )]
     NotReady {
         /// How long it was waited for.
         waited_ms: u64,
@@ -120,7 +123,8 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// Starts it on the same ports and folder and waits until it is ready; kills it first if it runs.
+    /// Starts it on the same ports and folder and waits until it is ready; kills it first if it
+    /// runs.
     pub fn restart(&mut self) -> Result<(), Error> {
         self.kill()?;
         let log = self.dir.path().join(LOG);
@@ -208,7 +212,8 @@ impl Gateway {
         if output.status.success() {
             return Ok(text);
         }
-        let output = format!("{}\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr));
+        let output =
+            format!("{}\n{text}{}", output.status, String::from_utf8_lossy(&output.stderr));
         Err(Error::Command { command: words.join(" "), output })
     }
 

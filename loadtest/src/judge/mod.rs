@@ -3,17 +3,17 @@
 //! In: the ledger, then every tier-1 and tier-2 value, in any order. Out: per tier the numbers of
 //! missing, alien, corrupted and duplicated, with their causes and the first examples.
 
-use std::collections::BTreeMap;
-
 use rustc_hash::FxHashMap;
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::batch::{self, Place, Plan};
 use crate::claims::{Fate, Ledger, Mark, Row};
 
 pub mod arrival;
+pub mod tier;
 mod value;
+
+pub use tier::{Duplicated, Tier};
 
 /// The judge of one run.
 #[derive(Debug)]
@@ -27,53 +27,6 @@ pub struct Judge {
     tier2: Tier,
     examples: Vec<String>,
     bytes: Vec<u8>,
-}
-
-/// The verdict on one tier.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Tier {
-    /// How many must be found: acknowledged, and neither filtered nor rejected.
-    pub claimed: u64,
-    /// How many values were read.
-    pub read: u64,
-    /// Claimed and not found.
-    pub missing: u64,
-    /// Found and never issued, or found though it was filtered or rejected; by cause.
-    pub alien: BTreeMap<&'static str, u64>,
-    /// Found with other bytes, other envelope or in another lane than sent; by cause.
-    pub corrupted: BTreeMap<&'static str, u64>,
-    /// Found more than once; by cause.
-    pub duplicated: Duplicated,
-    /// Found, but the client never learned that it was taken: no fault.
-    pub unclaimed: u64,
-}
-
-/// Surplus copies, by what may have caused them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Duplicated {
-    /// Of batches that were sent once: the gateway's own doing.
-    pub by_us: u64,
-    /// Of batches that were sent again after a definitive refusal such as 503.
-    pub after_refusal: u64,
-    /// Of batches that were sent again because no definitive answer had come.
-    pub by_retry: u64,
-}
-
-impl Tier {
-    /// All aliens.
-    pub fn aliens(&self) -> u64 {
-        self.alien.values().sum()
-    }
-
-    /// All corrupted values.
-    pub fn corruptions(&self) -> u64 {
-        self.corrupted.values().sum()
-    }
-
-    /// All surplus copies.
-    pub fn duplicates(&self) -> u64 {
-        self.duplicated.by_us + self.duplicated.after_refusal + self.duplicated.by_retry
-    }
 }
 
 impl Judge {
@@ -196,7 +149,10 @@ impl Judge {
             let app = self.plan.origin(number).app.name;
             format!("tier 2 missing: {id} ({kind} of {app}, event {index} of batch {number})")
         });
-        let bodies = self.batches_claimed().filter(|number| !self.batch_found(*number));
+        // Where not one body can be read, tier 1 is not judged.
+        let judged = self.tier1.read > 0;
+        let bodies = self.batches_claimed();
+        let bodies = bodies.filter(|number| judged && !self.batch_found(*number));
         let bodies = bodies.take(EXAMPLES_MAX).map(|number| {
             format!("tier 1 missing: {} (batch {number})", self.plan.origin(number).id)
         });
@@ -257,7 +213,7 @@ impl Judge {
 
 /// The beginning of a value as text.
 fn preview(value: &[u8]) -> String {
-    const PREVIEW_BYTES: usize = 600;
+    const PREVIEW_BYTES: usize = 500;
     String::from_utf8_lossy(value.get(..PREVIEW_BYTES).unwrap_or(value)).into_owned()
 }
 

@@ -1,5 +1,7 @@
 //! The judge on hand-made findings: every fault that it knows, once.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::batch::{Generator, Sealed};
 use crate::claims::Claims;
@@ -49,10 +51,9 @@ fn values(plan: &Plan, sealed: &Sealed) -> Vec<(String, &'static str)> {
         let kind = plan.kind(sealed.number, index);
         let id = plan.event_id(sealed.number, index);
         let (name, app, batch) = (kind.name, origin.app.name, origin.id);
-        let envelope = format!(
-            r#"{{"_tg":{{"v":1,"id":"{id}","type":"{name}","app":"{app}","batch":"{batch}","index":{index},"ctx":{{"x":"}}"}}}},{}"#,
-            &line[1..]
-        );
+        let one = format!(r#"{{"_tg":{{"v":1,"id":"{id}","type":"{name}","app":"{app}","#);
+        let two = format!(r#""batch":"{batch}","index":{index},"ctx":{{"x":"}}"}}}},"#);
+        let envelope = format!("{one}{two}{}", &line[1..]);
         (envelope, kind.lane.unwrap_or("other"))
     };
     events.map(splice).collect()
@@ -169,21 +170,21 @@ fn every_changed_byte_is_corruption() {
 fn duplicates_are_told_apart_by_cause() {
     let mut bench = Bench::new();
     let plan = bench.plan.clone();
-    let once = bench.acknowledged(0);
+    let single = bench.acknowledged(0);
     let refused = bench.send(1);
     bench.acknowledged(1);
     let unclear = bench.send(2);
     bench.claims.unclear(2);
     bench.acknowledged(2);
     let mut judge = bench.judge();
-    for sealed in [&once, &refused, &unclear] {
+    for sealed in [&single, &refused, &unclear] {
         let values = values(&plan, sealed);
         show(&mut judge, &values);
-        show(&mut judge, &values[..usize::try_from(sealed.number).unwrap() + 1]);
+        show(&mut judge, &values[..=usize::try_from(sealed.number).unwrap()]);
         judge.raw(&sealed.body);
     }
-    judge.raw(&once.body);
-    judge.raw(&once.body);
+    judge.raw(&single.body);
+    judge.raw(&single.body);
     let (one, two) = judge.tiers();
     assert_eq!(two.duplicated, Duplicated { by_us: 1, after_refusal: 2, by_retry: 3 });
     assert_eq!(one.duplicated, Duplicated { by_us: 2, ..Duplicated::default() });

@@ -21,7 +21,8 @@ pub(super) struct Envelope<'a> {
     class: Option<u8>,
 }
 
-/// The envelope of `{"_tg":{…},"id":…}` and the bytes behind its comma; `None` if it has another form.
+/// The envelope of `{"_tg":{…},"id":…}` and the bytes behind its comma; `None` if it has another
+/// form.
 pub(super) fn cut(value: &[u8]) -> Option<(Envelope<'_>, &[u8])> {
     let inside = value.strip_prefix(br#"{"_tg":"#)?;
     let (envelope, rest) = inside.split_at_checked(object_end(inside)?)?;
@@ -92,7 +93,7 @@ mod tests {
     #[test]
     fn finds_the_end_of_an_object() {
         for (text, end) in [
-            (r#"{},"#, Some(2)),
+            (r"{},", Some(2)),
             (r#"{"a":{"b":"}\"}"}},"c":1}"#, Some(18)),
             (r#"{"a":"\\"},x"#, Some(10)),
             (r#"{"a":1"#, None),

@@ -200,7 +200,7 @@ mod tests {
         let log = dir.path().join("log");
         let mut process =
             shell("echo said; i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; exit 7", &log);
-        let status = poll_until(Duration::from_secs(60), || process.ended().unwrap()).unwrap();
+        let status = poll_until(Duration::from_mins(1), || process.ended().unwrap()).unwrap();
         assert_eq!(status.code(), Some(7));
         assert_eq!(process.log_tail(), "said\n");
         assert!(process.usage().cpu_s > 0.0);
@@ -213,7 +213,7 @@ mod tests {
             "trap '' TERM; echo ready; while :; do sleep 0.01; done",
             &dir.path().join("log"),
         );
-        poll_until(Duration::from_secs(60), || (process.log_tail() == "ready\n").then_some(()))
+        poll_until(Duration::from_mins(1), || (process.log_tail() == "ready\n").then_some(()))
             .unwrap();
         let error = process.stop(Duration::from_millis(50)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

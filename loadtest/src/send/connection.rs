@@ -1,7 +1,7 @@
 //! One keep-alive HTTP/1.1 connection from an address of its own, as every phone has one.
 //!
-//! Addresses are taken from 127.1.0.0/16, so that limits per address see a crowd and not one client.
-//! Must tell a request that never left from one whose fate is unknown.
+//! Addresses are taken from 127.1.0.0/16, so that limits per address see a crowd and not one
+//! client. Must tell a request that never left from one whose fate is unknown.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;

@@ -3,8 +3,6 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::io::AsyncReadExt;
-
 use super::connection::{connect, source};
 
 /// How the idle ones fared.
@@ -30,8 +28,9 @@ pub async fn hold(target: SocketAddr, count: usize, idle: &Idle) {
         idle.opened.store(held.len() as u64, Ordering::Relaxed);
     }
     let mut open = tokio::task::JoinSet::new();
-    for mut stream in held {
-        open.spawn(async move { stream.read(&mut [0; 256]).await });
+    for stream in held {
+        // Nothing was asked, so whatever there is to read is an end.
+        open.spawn(async move { stream.readable().await });
     }
     while open.join_next().await.is_some() {
         idle.closed.fetch_add(1, Ordering::Relaxed);

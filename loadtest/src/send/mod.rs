@@ -1,4 +1,5 @@
-//! The clients: each sends one batch after the other over its connection and retries as an SDK does.
+//! The clients: each sends one batch after the other over its connection and retries as an SDK
+//! does.
 //!
 //! In: sealed batches. Out: claims and figures. Every retry sends the same bytes; only the query
 //! changes. Delays are capped far below an SDK's, because a load run has no day to wait.
@@ -55,8 +56,9 @@ pub struct Crowd {
     pub recorder: Arc<Recorder>,
 }
 
-/// Sends until there are no more tickets and every batch has its fate.
-pub async fn send_all(crowd: Arc<Crowd>) {
+/// Sends until there are no more tickets and every batch has its fate; an error is a client that
+/// panicked.
+pub async fn send_all(crowd: Arc<Crowd>) -> Result<(), tokio::task::JoinError> {
     let start = Instant::now();
     let mut clients = tokio::task::JoinSet::new();
     for number in 0..crowd.manners.connections {
@@ -67,9 +69,11 @@ pub async fn send_all(crowd: Arc<Crowd>) {
             Client { crowd, connection, random }.run(start).await;
         });
     }
+    let mut panicked = Ok(());
     while let Some(ended) = clients.join_next().await {
-        ended.expect("a client does not panic");
+        panicked = panicked.and(ended);
     }
+    panicked
 }
 
 struct Client {

@@ -86,7 +86,8 @@ mod tests {
 
     #[test]
     fn a_200_counts_if_it_echoes_and_adds_up() {
-        let body = r#"{"batch":"BATCH","accepted":1,"filtered":1,"rejected":[[2,"no_type"]],"config":7}"#;
+        let body =
+            r#"{"batch":"BATCH","accepted":1,"filtered":1,"rejected":[[2,"no_type"]],"config":7}"#;
         let rejected = vec![(2, "no_type".to_owned())];
         let expected = Taken { accepted: 1, filtered: 1, rejected, unchecked: false };
         assert_eq!(check(200, body), Verdict::Taken(expected));

@@ -33,8 +33,12 @@ async fn server(mood: Mood, plan: Plan) -> (SocketAddr, Seen) {
             let (stream, _) = listener.accept().await.unwrap();
             let (seen, plan, requests) = (Arc::clone(&given), plan.clone(), Arc::clone(&requests));
             let service = service_fn(move |request: Request<Incoming>| {
-                let (seen, plan, requests) = (Arc::clone(&seen), plan.clone(), Arc::clone(&requests));
-                async move { Ok::<_, Infallible>(answer(mood, &plan, &seen, &requests, request).await) }
+                let (seen, plan, requests) =
+                    (Arc::clone(&seen), plan.clone(), Arc::clone(&requests));
+                async move {
+                    let response = answer(mood, &plan, &seen, &requests, request).await;
+                    Ok::<_, Infallible>(response)
+                }
             });
             let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             tokio::spawn(async move { drop(connection.await) });
@@ -51,7 +55,8 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
     let query = request.uri().query().unwrap_or_default().to_owned();
-    let bearer = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
+    let bearer =
+        request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let mut generator = crate::batch::Generator::new(plan.clone());
     let number = (0..200).find(|number| generator.seal(*number).body == body).unwrap();
@@ -79,7 +84,7 @@ fn run(mood: Mood, batches: u64, manners: impl FnOnce(&mut Manners)) -> (Arc<Cro
             rate: None,
             request: Duration::from_secs(20),
             retry_max: Duration::from_millis(5),
-            give_up: Duration::from_secs(60),
+            give_up: Duration::from_mins(1),
         };
         manners(&mut chosen);
         let feeder = Arc::new(Feeder::new(plan.clone(), batches, false, u64::MAX));
@@ -87,7 +92,7 @@ fn run(mood: Mood, batches: u64, manners: impl FnOnce(&mut Manners)) -> (Arc<Cro
         let recorder = Arc::new(Recorder::default());
         let claims = Claims::new(50);
         let crowd = Arc::new(Crowd { manners: chosen, plan, feeder, claims, recorder });
-        send_all(Arc::clone(&crowd)).await;
+        send_all(Arc::clone(&crowd)).await.unwrap();
         (crowd, seen)
     })
 }

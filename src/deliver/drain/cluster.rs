@@ -56,6 +56,7 @@ pub struct Parts {
 pub struct Drainer {
     stop: Sender<()>,
     stopping: Arc<AtomicBool>,
+    paused: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -64,17 +65,23 @@ impl Drainer {
     pub fn start(parts: Parts, cursor: Cursor) -> Result<Self, Error> {
         let (stop, stopped) = bounded(1);
         let stopping = Arc::new(AtomicBool::new(false));
-        let flag = Arc::clone(&stopping);
+        let paused = Arc::new(AtomicBool::new(false));
+        let (flag, pause) = (Arc::clone(&stopping), Arc::clone(&paused));
         let next = cursor.load().unwrap_or(parts.born_seq);
         parts.journal.set_owed_from(next);
         let thread = std::thread::Builder::new().name("drain-kafka".to_owned()).spawn(move || {
-            let mut work = Work::new(parts, cursor, next);
+            let mut work = Work::new(parts, cursor, next, pause);
             if let Err(error) = work.run(&stopped, &flag) {
                 tracing::error!(%error, "the kafka drainer stopped; restart the gateway");
             }
             work.save_cursor();
         })?;
-        Ok(Self { stop, stopping, thread: Some(thread) })
+        Ok(Self { stop, stopping, paused, thread: Some(thread) })
+    }
+
+    /// Hands over nothing more; reports are still taken. For the flush before a stop.
+    pub fn pause(&self) {
+        self.paused.store(true, Ordering::Release);
     }
 }
 
@@ -96,8 +103,12 @@ enum Slot {
     Out { tracker: Arc<Tracker>, bytes: usize, was_pending: bool },
     /// The live path has journalled it and is about to hand over its tracker.
     Awaited,
-    /// Some records came back; they are read again and sent after `at`.
-    Retry { owed: Owed, at: Instant },
+}
+
+/// Records that came back: they are read again and sent after `at`.
+struct Retry {
+    owed: Owed,
+    at: Instant,
 }
 
 struct Work {
@@ -105,6 +116,8 @@ struct Work {
     cursor: Cursor,
     feed: Feed,
     slots: BTreeMap<u64, Slot>,
+    retries: BTreeMap<u64, Retry>,
+    paused: Arc<AtomicBool>,
     out: usize,
     out_bytes: usize,
     wake: Sender<()>,
@@ -113,7 +126,7 @@ struct Work {
 }
 
 impl Work {
-    fn new(parts: Parts, cursor: Cursor, next: u64) -> Self {
+    fn new(parts: Parts, cursor: Cursor, next: u64, paused: Arc<AtomicBool>) -> Self {
         let (wake, woken) = bounded(1);
         let owed_of = |parcel: &Parcel| vec![parcel.owed()];
         let (journal, refine) = (parts.journal.clone(), Arc::clone(&parts.refine));
@@ -125,6 +138,8 @@ impl Work {
             cursor,
             feed,
             slots: BTreeMap::new(),
+            retries: BTreeMap::new(),
+            paused,
             out: 0,
             out_bytes: 0,
             wake,
@@ -169,7 +184,8 @@ impl Work {
     fn is_full(&self) -> bool {
         self.out >= WINDOW_BATCHES_MAX
             || self.out_bytes >= WINDOW_BYTES_MAX
-            || self.slots.len() >= RETRIES_MAX
+            || self.retries.len() >= RETRIES_MAX
+            || self.paused.load(Ordering::Acquire)
     }
 
     fn hand(&mut self, fed: Fed) {
@@ -245,22 +261,19 @@ impl Work {
             }
         }
         if !left.is_empty() {
-            self.slots.insert(seq, Slot::Retry { owed: left, at: Instant::now() + RETRY_AFTER });
+            self.retries.insert(seq, Retry { owed: left, at: Instant::now() + RETRY_AFTER });
         }
     }
 
     /// Sends again what came back, read from the journal.
     fn resend(&mut self) -> Result<(), Error> {
         let now = Instant::now();
-        let due = |slot: &Slot| matches!(slot, Slot::Retry { at, .. } if *at <= now);
+        if self.paused.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let room = WINDOW_BATCHES_MAX.saturating_sub(self.out) / 4;
-        let seqs: Vec<u64> = self
-            .slots
-            .iter()
-            .filter(|(_, slot)| due(slot))
-            .map(|(seq, _)| *seq)
-            .take(room)
-            .collect();
+        let due = self.retries.iter().filter(|(_, retry)| retry.at <= now);
+        let seqs: Vec<u64> = due.map(|(seq, _)| *seq).take(room).collect();
         for seq in seqs {
             let frame = self.parts.journal.reader(seq).next_frame()?;
             let record = frame.filter(|frame| frame.seq == seq).map(|frame| frame.entry);
@@ -268,12 +281,14 @@ impl Work {
                 Some(Entry::Record { record, .. }) => (self.parts.refine)(record).ok(),
                 _ => None,
             };
-            match (parcel, self.slots.remove(&seq)) {
-                (Some(parcel), Some(Slot::Retry { owed, .. })) => {
-                    self.produce(seq, &Arc::new(parcel), owed, false);
+            match (parcel, self.retries.remove(&seq)) {
+                (Some(parcel), Some(retry)) => {
+                    self.produce(seq, &Arc::new(parcel), retry.owed, false);
                 }
-                (None, _) => tracing::error!(seq, "a frame to be sent again cannot be read"),
-                (Some(_), _) => {}
+                _ => {
+                    metrics::counter!(names::UNREADABLE).increment(1);
+                    tracing::error!(seq, "a frame to be sent again cannot be read");
+                }
             }
         }
         Ok(())
@@ -281,16 +296,18 @@ impl Work {
 
     /// Tells the live path whether to queue up behind the journal.
     fn tell(&self) {
-        let troubled = self.slots.values().any(|slot| match slot {
-            Slot::Out { tracker, .. } => tracker.age() > self.parts.divert,
-            Slot::Retry { .. } => true,
-            Slot::Awaited => false,
+        // The oldest one tells: those behind it are younger.
+        let late = self.slots.values().find_map(|slot| match slot {
+            Slot::Out { tracker, .. } => Some(tracker.age() > self.parts.divert),
+            Slot::Awaited => None,
         });
-        self.parts.backlog.set_troubled(troubled);
+        self.parts.backlog.set_troubled(!self.retries.is_empty() || late == Some(true));
     }
 
     fn settled_below(&self) -> u64 {
-        self.slots.keys().next().copied().unwrap_or_else(|| self.feed.next_seq())
+        let next = self.feed.next_seq();
+        let first = |seq: Option<&u64>| seq.copied().unwrap_or(next);
+        first(self.slots.keys().next()).min(first(self.retries.keys().next()))
     }
 
     fn save_cursor(&mut self) {
@@ -315,7 +332,8 @@ impl Work {
     fn wait(&mut self, stopped: &Receiver<()>) {
         // With a full window only reports can help; else fresh batches can as well.
         let fresh = if self.is_full() { &crossbeam_channel::never() } else { self.feed.follower() };
-        let patience = if self.slots.is_empty() { CURSOR_EVERY } else { Duration::from_millis(20) };
+        let idle = self.slots.is_empty() && self.retries.is_empty();
+        let patience = if idle { CURSOR_EVERY } else { Duration::from_millis(20) };
         let followed = select! {
             recv(self.woken) -> _ => None,
             recv(stopped) -> _ => None,

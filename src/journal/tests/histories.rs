@@ -16,12 +16,10 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 
 use super::memory::{Faults, Memory};
-use super::record;
+use super::{record, settings};
 use crate::journal::handle::prepare;
 use crate::journal::writer::Writer;
-use crate::journal::{
-    Appended, Cursor, Draft, Entry, Error, Followed, Frame, Journal, Settings, frame,
-};
+use crate::journal::{Appended, Cursor, Draft, Entry, Error, Followed, Frame, Journal, frame};
 use crate::model::Owed;
 
 /// One step of a history.
@@ -93,22 +91,9 @@ struct Life {
     got: Vec<u64>,
 }
 
-fn settings() -> Settings {
-    Settings {
-        segment_bytes: 2_048,
-        group_bytes_max: 1_500,
-        queue_bytes_max: 6_000,
-        bytes_max: 20_000,
-        follow_max: 3,
-        read_ahead_bytes: 256,
-        broken_bytes_max: 10_000,
-        ..Settings::default()
-    }
-}
-
 fn body(number: u64, bytes: usize) -> Vec<u8> {
     // Bodies that look like frames must not lead anybody astray.
-    let pattern = if number % 3 == 0 { frame::MAGIC } else { [7, 0, 0, 255] };
+    let pattern = if number.is_multiple_of(3) { frame::MAGIC } else { [7, 0, 0, 255] };
     pattern.into_iter().cycle().take(bytes).collect()
 }
 
@@ -199,7 +184,11 @@ impl World {
                 let body = body(number, bytes);
                 let record = record(u128::from(number), &body);
                 let owed = [owed(number)];
-                let draft = Draft::Record { pending: number % 2 == 0, owed: &owed, record: &record };
+                let draft = Draft::Record {
+                    pending: number.is_multiple_of(2),
+                    owed: &owed,
+                    record: &record,
+                };
                 self.waiting.push((life.journal.append(draft, None), number));
                 self.issued.insert(number, Some(body));
             }
@@ -262,7 +251,7 @@ impl World {
             let number = match &frame.entry {
                 Entry::Record { pending, owed: owes, record } => {
                     let number = u64::try_from(record.facts.batch.as_u128()).unwrap();
-                    prop_assert_eq!(*pending, number % 2 == 0);
+                    prop_assert_eq!(*pending, number.is_multiple_of(2));
                     prop_assert_eq!(owes, &vec![owed(number)]);
                     let issued = self.issued.get(&number).and_then(Option::as_ref);
                     prop_assert_eq!(issued.map(Vec::as_slice), Some(&record.body[..]));

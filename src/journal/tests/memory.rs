@@ -121,6 +121,18 @@ impl Memory {
         state.files[state.names[name]].seen.clone()
     }
 
+    /// The names of all files.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.state.lock().names.keys().cloned().collect()
+    }
+
+    /// Deletes a file, durably.
+    pub(super) fn remove(&self, name: &str) {
+        let mut state = self.state.lock();
+        state.names.remove(name);
+        state.durable_names.remove(name);
+    }
+
     /// Puts a file there, durably.
     pub(super) fn put(&self, name: &str, content: &[u8]) {
         let mut state = self.state.lock();
@@ -199,7 +211,10 @@ impl Disk for Memory {
 }
 
 impl Handle {
-    fn with<T>(&self, change: impl FnOnce(&mut File, &mut Faults) -> io::Result<T>) -> io::Result<T> {
+    fn with<T>(
+        &self,
+        change: impl FnOnce(&mut File, &mut Faults) -> io::Result<T>,
+    ) -> io::Result<T> {
         let mut state = self.state.lock();
         assert_eq!(state.life, self.life, "a file of an earlier life is used");
         let State { files, faults, .. } = &mut *state;
@@ -209,7 +224,7 @@ impl Handle {
 
 /// Writes as much as there is room for, then fails.
 fn write(file: &mut File, faults: &mut Faults, bytes: &[u8], at: usize) -> io::Result<()> {
-    let grown = (at + bytes.len()).saturating_sub(file.seen.len());
+    let grown = (at + bytes.len()).saturating_sub(file.seen.len()).min(bytes.len());
     let short = faults.room.map_or(0, |room| grown.saturating_sub(room));
     let bytes = &bytes[..bytes.len() - short];
     if let Some(room) = &mut faults.room {

@@ -1,6 +1,9 @@
 //! Tests of the whole journal. `memory` is a disk that fails and loses power on demand.
 
+mod damage;
+mod golden;
 mod histories;
+mod live;
 mod memory;
 
 use std::net::IpAddr;
@@ -9,7 +12,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use uuid::Uuid;
 
+use super::handle::prepare;
+use super::writer::Writer;
+use super::{Appended, Draft, Journal, Reader, Recovered, Settings};
 use crate::model::{Coding, Facts, Format, KeyKind, Record};
+use memory::Memory;
 
 /// A batch that is told from others by its number.
 pub(super) fn record(number: u128, body: &[u8]) -> Record {
@@ -31,4 +38,45 @@ pub(super) fn record(number: u128, body: &[u8]) -> Record {
         node: Uuid::from_u128(9),
     };
     Record { facts, body: Bytes::copy_from_slice(body) }
+}
+
+/// Limits that small tests reach.
+fn settings() -> Settings {
+    Settings {
+        segment_bytes: 2_048,
+        group_bytes_max: 1_500,
+        queue_bytes_max: 6_000,
+        bytes_max: 20_000,
+        follow_max: 3,
+        read_ahead_bytes: 256,
+        broken_bytes_max: 10_000,
+        ..Settings::default()
+    }
+}
+
+/// Opens a journal whose writer works only when told to.
+fn begin(disk: &Memory) -> (Journal, Writer, Recovered) {
+    begin_with(disk, &settings())
+}
+
+fn begin_with(disk: &Memory, settings: &Settings) -> (Journal, Writer, Recovered) {
+    prepare(Arc::new(disk.clone()), settings).unwrap()
+}
+
+/// Appends a batch whose body has this many bytes.
+fn append(journal: &Journal, number: u128, bytes: usize) -> Appended {
+    let record = record(number, &vec![7; bytes]);
+    journal.append(Draft::Record { pending: false, owed: &[], record: &record }, None)
+}
+
+/// Reads to the end.
+fn seqs(reader: &mut Reader) -> Vec<u64> {
+    std::iter::from_fn(|| reader.next_frame().unwrap()).map(|frame| frame.seq).collect()
+}
+
+/// Appends a batch in a group of its own, and waits.
+fn commit(journal: &Journal, writer: &mut Writer, number: u128, bytes: usize) -> u64 {
+    let appended = append(journal, number, bytes);
+    writer.turn();
+    appended.wait().unwrap()
 }

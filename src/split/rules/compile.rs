@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::sample::Share;
 use super::settings::{Action, Settings};
-use super::{CONDITIONS, OfBatch, OfEvent, Pass, Test};
+use super::{AskBatch, AskEvent, AskKind, CONDITIONS, OfBatch, OfEvent, Pass, Test};
 use crate::model::{Batch, Event, Facts};
 
 /// Rules in one table.
@@ -59,9 +59,9 @@ pub(super) struct Rule {
     name: String,
     reason: String,
     pub act: Act,
-    of_batch: Vec<Box<dyn Fn(&OfBatch<'_>) -> bool + Send + Sync>>,
-    of_kind: Vec<Box<dyn Fn(&str) -> bool + Send + Sync>>,
-    of_event: Vec<Box<dyn Fn(&OfEvent<'_>) -> bool + Send + Sync>>,
+    of_batch: Vec<AskBatch>,
+    of_kind: Vec<AskKind>,
+    of_event: Vec<AskEvent>,
 }
 
 /// What a matching rule does.
@@ -106,13 +106,7 @@ impl Rules {
     /// The rule that decides about an event, whatever it then does; for explaining.
     ///
     /// Take the event from a split without rules, so that it is there even if a rule rejects it.
-    pub fn matched(
-        &self,
-        facts: &Facts,
-        batch: &Batch,
-        event: &Event,
-        body: &[u8],
-    ) -> Option<u16> {
+    pub fn matched(&self, facts: &Facts, batch: &Batch, event: &Event, body: &[u8]) -> Option<u16> {
         let class = batch.header.class.unwrap_or(facts.class);
         Pass::begin(self, facts, class, batch.id).matched(event, body)
     }
@@ -183,9 +177,7 @@ fn act(settings: &Settings) -> Result<Act, Error> {
         _ => {}
     }
     match (settings.action, settings.rate) {
-        (Action::Sample, Some(rate)) => {
-            Share::new(rate).map(Act::Sample).ok_or_else(wrong_rate)
-        }
+        (Action::Sample, Some(rate)) => Share::new(rate).map(Act::Sample).ok_or_else(wrong_rate),
         (Action::Sample, None) | (_, Some(_)) => Err(wrong_rate()),
         (Action::Keep, None) => Ok(Act::Keep),
         (Action::Filter, None) => Ok(Act::Filter),

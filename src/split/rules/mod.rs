@@ -47,12 +47,16 @@ pub const CONDITIONS: [Condition; 6] = [
 /// A compiled condition, sorted by what it has to see.
 enum Test {
     /// The same for all events of a batch: asked once.
-    Batch(Box<dyn Fn(&OfBatch<'_>) -> bool + Send + Sync>),
+    Batch(AskBatch),
     /// The same for all events of a type: asked once per type and batch.
-    Kind(Box<dyn Fn(&str) -> bool + Send + Sync>),
+    Kind(AskKind),
     /// Asked for each event.
-    Event(Box<dyn Fn(&OfEvent<'_>) -> bool + Send + Sync>),
+    Event(AskEvent),
 }
+
+type AskBatch = Box<dyn Fn(&OfBatch<'_>) -> bool + Send + Sync>;
+type AskKind = Box<dyn Fn(&str) -> bool + Send + Sync>;
+type AskEvent = Box<dyn Fn(&OfEvent<'_>) -> bool + Send + Sync>;
 
 /// What all events of a batch share.
 struct OfBatch<'a> {

@@ -28,12 +28,7 @@ pub(in crate::split) struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     /// Asks what all events of the batch share.
-    pub(in crate::split) fn begin(
-        rules: &'a Rules,
-        facts: &Facts,
-        class: u8,
-        batch: Uuid,
-    ) -> Self {
+    pub(in crate::split) fn begin(rules: &'a Rules, facts: &Facts, class: u8, batch: Uuid) -> Self {
         let shared = OfBatch { app: &facts.app, class };
         let live = (0..).zip(&rules.rows).filter(|(_, rule)| rule.takes_batch(&shared));
         Self {
@@ -104,9 +99,8 @@ impl<'a> Pass<'a> {
         // The envelope's own check lets only ASCII through.
         let text = std::str::from_utf8(kind).unwrap_or_default();
         let rules = self.rules;
-        let takes = |at: &&u16| {
-            rules.rows.get(usize::from(**at)).is_some_and(|rule| rule.takes_kind(text))
-        };
+        let takes =
+            |at: &&u16| rules.rows.get(usize::from(**at)).is_some_and(|rule| rule.takes_kind(text));
         self.candidates.extend(self.live.iter().filter(takes));
         let range = start..self.candidates.len();
         self.kinds.push((kind, range.clone()));

@@ -83,7 +83,7 @@ mod tests {
     fn shares_are_kept_and_weights_multiply() {
         let kept = |rate| {
             let share = Share::new(rate).unwrap();
-            (0..10_000).filter(|id: &u32| share.weigh(&id.to_le_bytes(), b"a", 1.0).is_some())
+            (0..10_000).filter(move |id: &u32| share.weigh(&id.to_le_bytes(), b"a", 1.0).is_some())
         };
         assert_eq!(kept(0.0).count(), 0);
         assert_eq!(kept(1.0).count(), 10_000);

@@ -1,8 +1,8 @@
 //! The checkpoint file: what the store can be brought back to.
 //!
 //! In and out: `.checkpoint.json` in the store's folder, one line of JSON and one with its CRC-32C.
-//! It is replaced as a whole (write, sync, rename, sync the folder), so that there is always exactly
-//! one, old or new. Must never be trusted with a wrong CRC: its lengths cut files.
+//! It is replaced as a whole (write, sync, rename, sync the folder), so that there always is one, old
+//! or new. Must never be trusted with a wrong CRC: its lengths cut files.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -115,7 +115,11 @@ mod tests {
 
     #[test]
     fn its_text_is_pinned() {
-        let line = r#"{"format":1,"generation":7,"next_seq":42,"files":[{"lane":"page.view","hour":490896,"generation":6,"number":1,"bytes":700,"idle":0}],"types":{"page.view":3}}"#;
+        let line = concat!(
+            r#"{"format":1,"generation":7,"next_seq":42,"files":[{"lane":"page.view","#,
+            r#""hour":490896,"generation":6,"number":1,"bytes":700,"idle":0}],"#,
+            r#""types":{"page.view":3}}"#
+        );
         let crc32c = crc32c::crc32c(line.as_bytes());
         assert_eq!(sample().text(), format!("{line}\n{{\"crc32c\":{crc32c}}}\n"));
     }
@@ -148,6 +152,6 @@ mod tests {
     #[test]
     fn refuses_the_format_of_a_later_version() {
         let later = Checkpoint { format: 2, ..sample() }.text();
-        assert_eq!(parse(&later).unwrap_err(), "it has format 2, this version reads 1");
+        assert_eq!(parse(&later).expect_err("later"), "it has format 2, this version reads 1");
     }
 }

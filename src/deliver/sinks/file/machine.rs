@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 
+use super::disk::Op;
 use super::tests::{ARRIVAL_MS, Event, files, lanes, parcel};
 use super::{Error, Settings, Store, lanes::lane_name, partition, trial};
 use crate::model::Parcel;
@@ -26,11 +27,13 @@ enum Step {
     Write(u64, usize, Vec<Drawn>),
     Flush,
     Checkpoint,
+    /// The first so many of the batches that the store lacks, and a checkpoint in the middle.
+    Half(usize),
     Kill,
     /// With the numbers that decide what is lost.
     PowerCut(Vec<usize>),
-    /// Something fails so many disk operations later, and then this happens.
-    Fail(u32, Then),
+    /// So many disk operations later, of one kind or of all, one fails, and then this happens.
+    Fail(Option<Op>, u32, Then),
 }
 
 #[derive(Debug, Clone)]
@@ -86,12 +89,13 @@ impl Machine {
                 self.next_seq = seq + 1;
                 self.hand_over();
             }
-            Step::Flush => self.until_done(|store| store.flush()),
+            Step::Flush => self.until_done(Store::flush),
             Step::Checkpoint => self.checkpoint(),
+            Step::Half(batches) => self.half(*batches),
             Step::Kill => self.store = None,
             Step::PowerCut(dice) => self.power_cut(dice),
-            Step::Fail(steps, then) => {
-                trial::arm(Some(*steps));
+            Step::Fail(op, left, then) => {
+                trial::arm(Some((*op, *left)));
                 self.then = then.clone();
             }
         }
@@ -145,13 +149,27 @@ impl Machine {
 
     /// Hands over what the store does not have yet, as the drainer does.
     fn hand_over(&mut self) {
-        loop {
-            let next_seq = self.opened().next_seq().unwrap_or(0);
-            let Some((seq, parcel)) = self.journal.range(next_seq..).next() else { return };
-            let store = self.store.as_mut().expect("just opened");
-            if let Err(error) = store.write(*seq, parcel) {
-                self.after(&error);
-            }
+        while self.hand_over_one() {}
+    }
+
+    /// Tries to hand over one batch; false if there is none.
+    fn hand_over_one(&mut self) -> bool {
+        let next_seq = self.opened().next_seq().unwrap_or(0);
+        let Some((seq, parcel)) = self.journal.range(next_seq..).next() else { return false };
+        let store = self.store.as_mut().expect("just opened");
+        if let Err(error) = store.write(*seq, parcel) {
+            self.after(&error);
+        }
+        true
+    }
+
+    fn half(&mut self, batches: usize) {
+        for _ in 0..batches {
+            self.hand_over_one();
+        }
+        match self.opened().checkpoint() {
+            Ok(freed) => self.freed = freed,
+            Err(error) => self.after(&error),
         }
     }
 
@@ -166,7 +184,7 @@ impl Machine {
     }
 
     fn checkpoint(&mut self) {
-        self.freed = self.until_done(|store| store.checkpoint());
+        self.freed = self.until_done(Store::checkpoint);
         assert!(self.freed >= self.journal.keys().last().map_or(0, |seq| seq + 1));
         let listed = self.opened().parts.list.len();
         assert!(listed <= self.settings.files_max, "{listed} files are listed");
@@ -219,13 +237,21 @@ fn step() -> impl Strategy<Value = Step> {
     let rows = proptest::collection::vec(drawn(), 0..6);
     let gap = prop_oneof![3 => Just(0), 1 => 1..5u64];
     prop_oneof![
-        8 => (gap, 0..TABLES.len(), rows).prop_map(|(gap, table, rows)| Step::Write(gap, table, rows)),
+        8 => (gap, 0..TABLES.len(), rows)
+            .prop_map(|(gap, table, rows)| Step::Write(gap, table, rows)),
         3 => Just(Step::Flush),
         3 => Just(Step::Checkpoint),
         2 => Just(Step::Kill),
+        2 => (0..3usize).prop_map(Step::Half),
         2 => dice().prop_map(Step::PowerCut),
-        4 => (0..60u32, then()).prop_map(|(steps, then)| Step::Fail(steps, then)),
+        2 => (0..60u32, then()).prop_map(|(left, then)| Step::Fail(None, left, then)),
+        4 => (op(), 0..12u32, then()).prop_map(|(op, left, then)| Step::Fail(Some(op), left, then)),
     ]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    use Op::{Append, Cut, Make, Open, Remove, Rename, Sync, SyncFolder};
+    proptest::sample::select(&[Make, Open, Append, Cut, Sync, SyncFolder, Remove, Rename])
 }
 
 fn then() -> impl Strategy<Value = Then> {
@@ -239,7 +265,13 @@ fn dice() -> impl Strategy<Value = Vec<usize>> {
 fn settings() -> impl Strategy<Value = Settings> {
     let small = Settings::default();
     (0..400usize, 1..300u64, 1..4usize, 8..40usize, 0..3u32).prop_map(
-        move |(buffer_bytes_max, file_bytes_max, open_files_max, files_max, idle_checkpoints_max)| {
+        move |(
+            buffer_bytes_max,
+            file_bytes_max,
+            open_files_max,
+            files_max,
+            idle_checkpoints_max,
+        )| {
             Settings {
                 buffer_bytes_max,
                 file_bytes_max,
@@ -255,7 +287,7 @@ fn settings() -> impl Strategy<Value = Settings> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
     #[test]
     fn every_event_is_in_the_files_once_whatever_happens(
         settings in settings(),

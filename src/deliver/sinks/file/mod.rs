@@ -1,9 +1,9 @@
 //! The embedded store: tier 2 as NDJSON files that DuckDB and Spark read as they lie.
 //!
 //! In: durable batches in journal order. Out: `lane=<lane>/date=<day>/hour=<hour>/part-*.ndjson`,
-//! UTC by event time, every event exactly once also after a crash; [`store`] says why. Events of a
-//! route go to its lane; types without one have a lane of their own ([`Seen`]). One thread, no fsync
-//! before a checkpoint. Must never acknowledge anything: until a checkpoint the journal owes it all.
+//! UTC by event time, every event exactly once also after a crash; [`Store`] says why. Events of a
+//! route go to its lane; types without one have lanes of their own ([`Seen`]). Must never acknowledge
+//! anything, and syncs nothing before a checkpoint: until then the journal owes it all.
 //! DuckDB: `read_json_auto('data/events/**/*.ndjson', hive_partitioning=true)`.
 
 mod checkpoint;

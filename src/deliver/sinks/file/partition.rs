@@ -16,6 +16,7 @@ pub(super) struct Window {
 
 /// The window around one batch's arrival.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_field_names, reason = "units stand last in every name")]
 pub(super) struct Hours {
     from_ms: i64,
     to_ms: i64,
@@ -25,7 +26,10 @@ pub(super) struct Hours {
 impl Window {
     pub(super) fn new(settings: &Settings) -> Self {
         let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-        Self { past_ms: signed(settings.window_past_ms), future_ms: signed(settings.window_future_ms) }
+        Self {
+            past_ms: signed(settings.window_past_ms),
+            future_ms: signed(settings.window_future_ms),
+        }
     }
 
     pub(super) fn around(self, arrival_ms: i64) -> Hours {

@@ -2,13 +2,13 @@
 //!
 //! In: a checkpoint and a folder. Out: files that hold exactly the events before `next_seq`, and
 //! those of them that may be appended to. Everything it takes away is synced, or else a power cut
-//! could bring it back behind the next checkpoint. Must never touch a name of anybody else's making.
+//! could bring it back behind the next checkpoint. Must never touch a name that others have made.
 
 use std::fs::{self, DirEntry};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::checkpoint::{Checkpoint, Listed};
+use super::checkpoint::{Checkpoint, Listed, NAME};
 use super::lanes::lane_name;
 use super::{Error, disk, partition};
 
@@ -21,6 +21,38 @@ pub(super) struct Recovered {
     pub(super) truncated: u64,
     pub(super) missing: Vec<PathBuf>,
     pub(super) short: Vec<PathBuf>,
+}
+
+/// Makes the store's folder, and makes its name survive a power cut.
+pub(super) fn make_root(dir: &Path) -> Result<(), Error> {
+    let mut made = dir;
+    fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
+    // Two levels: the store's folder and the one that the whole product keeps its files in.
+    for _ in 0..2 {
+        let above = match made.parent() {
+            Some(above) if above.as_os_str().is_empty() => Path::new("."),
+            Some(above) => above,
+            None => break,
+        };
+        disk::sync_folder(above).map_err(Error::io("sync", above))?;
+        made = above;
+    }
+    Ok(())
+}
+
+/// The checkpoint on the disk, made durable; in a new store, one that covers nothing.
+pub(super) fn first_or_last(dir: &Path) -> Result<Checkpoint, Error> {
+    if let Some(checkpoint) = Checkpoint::read(dir)? {
+        disk::sync_folder(dir).map_err(Error::io("sync", dir))?;
+        return Ok(checkpoint);
+    }
+    let files = count(dir)?;
+    if files > 0 {
+        return Err(Error::Orphaned { path: dir.to_owned(), files });
+    }
+    let checkpoint = Checkpoint::new(0, None);
+    checkpoint.write(dir)?;
+    Ok(checkpoint)
 }
 
 /// Removes the files that the checkpoint does not know yet and cuts those that it lists.
@@ -41,7 +73,7 @@ pub(super) fn recover(root: &Path, checkpoint: Checkpoint) -> Result<Recovered, 
 }
 
 /// Counts the event files below a folder.
-pub(super) fn count(root: &Path) -> Result<u64, Error> {
+fn count(root: &Path) -> Result<u64, Error> {
     let mut files = 0;
     visit(root, &mut |_, _| {
         files += 1;
@@ -65,7 +97,7 @@ fn remove(path: &Path) -> Result<(), Error> {
 fn cut(root: &Path, listed: Listed, recovered: &mut Recovered) -> Result<(), Error> {
     if lane_name(listed.lane.as_bytes()).as_ref() != Some(&listed.lane) {
         return Err(Error::Damaged {
-            path: root.to_owned(),
+            path: root.join(NAME),
             reason: format!("it lists the lane {:?}", listed.lane),
         });
     }
@@ -73,7 +105,7 @@ fn cut(root: &Path, listed: Listed, recovered: &mut Recovered) -> Result<(), Err
     path.push(partition::file_name(listed.generation, listed.number));
     let file = match disk::reopen(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            tracing::warn!(path = %path.display(), "an event file was removed; its events are not rebuilt");
+            tracing::warn!(path = %path.display(), "an event file was removed; it is not rebuilt");
             recovered.missing.push(path);
             return Ok(());
         }

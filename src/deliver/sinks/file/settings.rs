@@ -46,7 +46,7 @@ impl Default for Settings {
             files_max: 4_096,
             idle_checkpoints_max: 10,
             buffer_bytes_max: 16 << 20,
-            write_bytes: 256 << 10,
+            write_bytes: 128 << 10,
             types_max: 1_000,
         }
     }

@@ -1,7 +1,7 @@
 //! What a checkpoint does to the files: make them durable, finish some, list the rest.
 //!
-//! In: the parts with no line waiting. Out: files and folders that survive a power cut, and the list
-//! of those that may go on growing. A failed sync is never tried again, because the system may have
+//! In: the parts, with no line waiting. Out: files and folders that survive a power cut, and a list
+//! of those that may go on growing. Must never try a failed sync again, because the system may have
 //! dropped the bytes: the store is given up and rebuilt.
 
 use std::fs::File;

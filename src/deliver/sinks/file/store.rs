@@ -1,28 +1,10 @@
 //! The store itself: takes batches, makes them visible, and makes them durable at checkpoints.
 //!
-//! **Why every event is in the files exactly once.** Checkpoint `G` names the first batch that it
-//! does not cover and the lengths of the files that may still grow; files made after it have `G + 1`
-//! in their names. Before it replaces `G - 1`, all bytes, all new folders and all entries are synced,
-//! so whatever it covers survives a power cut. Whatever came later is undone when the store is
-//! opened, then the journal gives it again:
-//! - files of generation `G + 1` hold later events only: emptied, synced, removed;
-//! - listed files hold later events only behind their listed length: cut there and synced;
-//! - files of a generation up to `G` that are not listed were complete and synced at an earlier
-//!   checkpoint and have not been opened since: left alone;
-//! - a listed file that a user removed or shortened is reported and left; nothing grows there again.
-//!
-//! The first checkpoint is written before the first file, so event files without one mean that
-//! somebody took it away: the store refuses to guess. The checkpoint's own rename is synced when the
-//! store is opened, before anybody frees the journal on its word. Which type has its own lane follows
-//! from the types in the checkpoint and the order of the batches behind it.
-//!
-//! **After an error.** `Error::Io` (a full disk): no line is lost, the file is cut back to its last
-//! whole flush and the lines wait in memory; a batch is either taken whole or not at all, so the same
-//! call is made again later. `Error::Broken` (a failed sync, a cut that failed): drop the store, open
-//! it, and hand over the journal from `next_seq` on. A reader that looks during a write may see its
-//! last line cut short; the next look shows it whole.
+//! In: batches that are durable in the journal, in its order. Out: visible lines at every flush, at
+//! every checkpoint the number below which the journal is not needed any more. Must never take a
+//! batch in part, nor say that a number is safe before a sync has said so.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -31,10 +13,33 @@ use super::lanes::{self, Lanes, Seen};
 use super::part::Part;
 use super::partition::Window;
 use super::parts::Parts;
-use super::{Error, Settings, disk, recover};
+use super::{Error, Settings, recover};
 use crate::model::{LaneId, Parcel, Routed};
 
-/// The embedded store, open for writing. Dropping it is safe and keeps nothing that waits in memory.
+/// The embedded store, open for writing. Dropping it is safe and keeps no line that still waits.
+///
+/// **Why every event is in the files exactly once.** Checkpoint `G` names the first batch that it
+/// does not cover and the lengths of the files that may still grow; files made behind it have
+/// `G + 1` in their names. Before it replaces the one before, all bytes, folders and names are
+/// synced, so whatever it covers survives a power cut. Opening undoes whatever came later, then the
+/// journal gives it again:
+/// - files of generation `G + 1` hold later events only: emptied, synced, removed;
+/// - listed files hold later events only behind their listed length: cut there and synced;
+/// - files of a generation up to `G` that are not listed were complete and synced at that or an
+///   earlier checkpoint and were never opened again: left alone;
+/// - a listed file that a user removed or shortened is reported and left, and never grows again.
+///
+/// Users may remove files and folders at any time; what is written later begins a new file. The
+/// first checkpoint is written before the first file, so event files without one mean that somebody
+/// took it away: the store refuses to guess. The checkpoint's own name is synced again when the store
+/// is opened, before anybody frees the journal on its word. Which type has its own lane follows from
+/// the types in the checkpoint and the order of the batches behind it.
+///
+/// **After an error.** `Error::Io` (a full disk): no line is lost, the file is cut back to its last
+/// whole write, the lines wait in memory, and a batch is taken whole or not at all: make the same
+/// call again, a little later. `Error::Broken` (a failed sync, a cut that failed): drop the store,
+/// open it, and hand over the journal from `next_seq` on. A reader that looks during a write may see
+/// the last line cut short; the next look shows it whole.
 pub struct Store {
     /// Locked, so that one process writes.
     root: File,
@@ -69,7 +74,7 @@ impl Store {
     /// Opens the store in a folder, which is made if it is not there, and brings it back to its
     /// checkpoint. Batches from `next_seq` on have to be written again.
     pub fn open(dir: &Path, settings: &Settings) -> Result<(Self, Opened), Error> {
-        make_root(dir)?;
+        recover::make_root(dir)?;
         let root = File::open(dir).map_err(Error::io("open", dir))?;
         match root.try_lock() {
             Ok(()) => {}
@@ -78,7 +83,7 @@ impl Store {
                 tracing::warn!(path = %dir.display(), %error, "this filesystem has no locks");
             }
         }
-        let checkpoint = first_or_last(dir)?;
+        let checkpoint = recover::first_or_last(dir)?;
         let mut lanes = Lanes::new(settings.types_max, &checkpoint.types);
         let mut parts = Parts::new(dir, settings, checkpoint.generation);
         let next_seq = checkpoint.next_seq;
@@ -215,15 +220,15 @@ impl Store {
                 self.lanes.routed(row.lane)
             };
             let part = self.parts.find(lane, hours.of(row.ts_ms), &self.lanes);
-            let line = row.value.start as usize..row.value.end as usize + 1;
-            if part == run_part && line.start == run.end {
-                run.end = line.end;
+            let span = row.value.start as usize..row.value.end as usize + 1;
+            if part == run_part && span.start == run.end {
+                run.end = span.end;
                 continue;
             }
             if !run.is_empty() {
                 self.parts.push(run_part, &values[run]);
             }
-            (run_part, run) = (part, line);
+            (run_part, run) = (part, span);
         }
         if !run.is_empty() {
             self.parts.push(run_part, &values[run]);
@@ -274,37 +279,6 @@ impl Store {
 pub fn seen(dir: &Path) -> Result<Vec<Seen>, Error> {
     let checkpoint = Checkpoint::read(dir)?;
     Ok(checkpoint.map(|checkpoint| lanes::seen(&checkpoint.types)).unwrap_or_default())
-}
-
-fn make_root(dir: &Path) -> Result<(), Error> {
-    let mut made = dir;
-    fs::create_dir_all(dir).map_err(Error::io("make", dir))?;
-    // Two levels: the store's folder and the one that the whole product keeps its files in.
-    for _ in 0..2 {
-        let above = match made.parent() {
-            Some(above) if above.as_os_str().is_empty() => Path::new("."),
-            Some(above) => above,
-            None => break,
-        };
-        disk::sync_folder(above).map_err(Error::io("sync", above))?;
-        made = above;
-    }
-    Ok(())
-}
-
-/// The checkpoint on the disk, made durable; in a new store, one that covers nothing.
-fn first_or_last(dir: &Path) -> Result<Checkpoint, Error> {
-    if let Some(checkpoint) = Checkpoint::read(dir)? {
-        disk::sync_folder(dir).map_err(Error::io("sync", dir))?;
-        return Ok(checkpoint);
-    }
-    let files = recover::count(dir)?;
-    if files > 0 {
-        return Err(Error::Orphaned { path: dir.to_owned(), files });
-    }
-    let checkpoint = Checkpoint::new(0, None);
-    checkpoint.write(dir)?;
-    Ok(checkpoint)
 }
 
 /// Whether a span is one line of the values and the line feed behind it.

@@ -188,6 +188,37 @@ fn before_the_first_checkpoint_a_crash_undoes_everything() {
 }
 
 #[test]
+fn a_removal_that_a_power_cut_undoes_brings_no_event_back() {
+    let Place { root, .. } = &place();
+    trial::arm(None);
+    let settings =
+        Settings { file_bytes_max: line("a", 1).len() as u64 + 1, ..Settings::default() };
+    let (mut store, _) = Store::open(root, &settings).expect("a store");
+    store.write(1, &one(1)).expect("taken");
+    store.checkpoint().expect("durable");
+    trial::settle(root);
+    for id in [2, 3] {
+        store.write(id, &one(id)).expect("taken");
+        store.flush().expect("written");
+    }
+    assert_eq!(files(root).len(), 2, "the third event begins a file");
+    drop(store);
+    let (mut store, opened) = Store::open(root, &settings).expect("a store");
+    assert_eq!((opened.removed_files, opened.truncated_files), (1, 1));
+    for id in [2, 3] {
+        store.write(id, &one(id)).expect("taken");
+    }
+    store.checkpoint().expect("durable, and this time in one file");
+    drop(store);
+    let mut dice = [0].into_iter();
+    trial::power_cut(root, &mut |_| dice.next().unwrap_or(1));
+    let (_store, opened) = Store::open(root, &settings).expect("a store");
+    assert_eq!(opened.next_seq, Some(4));
+    assert_eq!(files(root).len(), 2, "the removed file is back");
+    assert_eq!(text(root), [1, 2, 3].map(|id| line("a", id)).concat());
+}
+
+#[test]
 fn goes_on_in_the_same_file_after_checkpoints_and_restarts() {
     let Place { root, .. } = &place();
     for id in 1..=5 {
@@ -277,14 +308,16 @@ fn loses_no_line_when_a_user_removes_or_changes_a_file_in_use() {
     };
     for close in [false, true] {
         let first = write(&mut store, "a");
-        let (path, _) = files(root).into_iter().rfind(|(name, _)| name.contains("=a/")).expect("it");
+        let (path, _) =
+            files(root).into_iter().rfind(|(name, _)| name.contains("=a/")).expect("it");
         if close {
             write(&mut store, "b");
         }
         fs::remove_dir_all(root.join("lane=a")).expect("there");
         let second = write(&mut store, "a");
         assert!(!text(root).contains(&line("a", first)) && text(root).contains(&line("a", second)));
-        let (newer, _) = files(root).into_iter().rfind(|(name, _)| name.contains("=a/")).expect("it");
+        let (newer, _) =
+            files(root).into_iter().rfind(|(name, _)| name.contains("=a/")).expect("it");
         assert!(newer > path);
         if close {
             write(&mut store, "b");
@@ -307,7 +340,7 @@ fn a_full_disk_costs_nothing_but_time() {
     store.write(1, &one(1)).expect("taken");
     store.flush().expect("written");
     store.write(2, &one(2)).expect("taken");
-    trial::arm(Some(0));
+    trial::arm(Some((None, 0)));
     let error = store.flush().expect_err("the disk is full");
     assert!(matches!(error, Error::Io { .. }) && !error.is_broken(), "{error}");
     assert_eq!(text(root), line("a", 1), "half a line was cut off again");
@@ -322,7 +355,7 @@ fn a_batch_that_is_refused_for_lack_of_room_is_not_taken_in_part() {
     let settings = Settings { buffer_bytes_max: 1, ..Settings::default() };
     let (mut store, _) = Store::open(root, &settings).expect("a store");
     store.write(1, &one(1)).expect("taken");
-    trial::arm(Some(0));
+    trial::arm(Some((None, 0)));
     store.write(2, &one(2)).expect_err("the disk is full");
     assert_eq!(store.next_seq(), Some(2));
     store.write(2, &one(2)).expect("taken");
@@ -336,7 +369,7 @@ fn after_a_failed_sync_only_opening_again_helps() {
     let mut store = open(root);
     store.write(1, &one(1)).expect("taken");
     store.flush().expect("written");
-    trial::arm(Some(0));
+    trial::arm(Some((None, 0)));
     assert!(matches!(store.checkpoint(), Err(Error::Broken { .. })));
     assert!(matches!(store.checkpoint(), Err(Error::GivenUp)));
     assert!(matches!(store.write(2, &one(2)), Err(Error::GivenUp)));

@@ -1,7 +1,7 @@
 //! What tests know of the disk: which step is to fail, and what a power cut would leave.
 //!
 //! In: every step that [`super::disk`] takes on this thread. Out: errors on demand, and a folder as
-//! a power cut could leave it: what was synced is there, everything else may be, in part or as rubbish.
+//! a power cut could leave it: what was synced is there, all else may be, in part or as rubbish.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,10 +10,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::disk::Op;
+
 #[derive(Default)]
 struct Known {
-    /// Steps until one fails.
-    fails_in: Option<u32>,
+    /// Operations until one fails; of one kind, if it is told.
+    fails_in: Option<(Option<Op>, u32)>,
     failed: bool,
     /// A file's bytes when it was last synced.
     bytes: BTreeMap<PathBuf, Vec<u8>>,
@@ -27,8 +29,8 @@ thread_local! {
     static KNOWN: RefCell<Known> = RefCell::default();
 }
 
-/// Forgets everything; `fails_in` steps from now one fails.
-pub(super) fn arm(fails_in: Option<u32>) {
+/// Lets an operation fail, this many from now, counting only one kind if it is told.
+pub(super) fn arm(fails_in: Option<(Option<Op>, u32)>) {
     KNOWN.with_borrow_mut(|known| (known.fails_in, known.failed) = (fails_in, false));
 }
 
@@ -51,9 +53,12 @@ pub(super) fn settle(root: &Path) {
     });
 }
 
-pub(super) fn step() -> io::Result<()> {
+pub(super) fn step(op: Op) -> io::Result<()> {
     KNOWN.with_borrow_mut(|known| {
-        let Some(left) = known.fails_in.as_mut() else { return Ok(()) };
+        let Some((only, left)) = known.fails_in.as_mut() else { return Ok(()) };
+        if only.is_some_and(|only| only != op) {
+            return Ok(());
+        }
         if *left > 0 {
             *left -= 1;
             return Ok(());
@@ -82,26 +87,12 @@ pub(super) fn synced_folder(path: &Path) {
     });
 }
 
-pub(super) fn truncating(path: &Path) -> io::Result<()> {
-    step()?;
-    undo(path);
-    Ok(())
-}
-
-pub(super) fn removing(path: &Path) -> io::Result<()> {
-    step()?;
-    undo(path);
-    Ok(())
-}
-
-pub(super) fn renaming(from: &Path, to: &Path) -> io::Result<()> {
-    step()?;
-    undo(to);
+pub(super) fn renaming(from: &Path, to: &Path) {
+    undoing(to);
     KNOWN.with_borrow_mut(|known| match known.bytes.remove(from) {
         Some(bytes) => known.bytes.insert(to.to_owned(), bytes),
         None => known.bytes.remove(to),
     });
-    Ok(())
 }
 
 /// Leaves the folder as a power cut could: `dice(n)` gives a number below `n`.
@@ -148,7 +139,7 @@ pub(super) fn power_cut(root: &Path, dice: &mut impl FnMut(usize) -> usize) {
 }
 
 /// Remembers a file's bytes as they are, because what follows may be undone by a power cut.
-fn undo(path: &Path) {
+pub(super) fn undoing(path: &Path) {
     if let Ok(bytes) = fs::read(path) {
         KNOWN.with_borrow_mut(|known| {
             known.undone.entry(path.to_owned()).or_insert(bytes);

@@ -4,11 +4,11 @@
 //! Must never block a caller, drop a record without a report, or choose a topic by itself.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 use parking_lot::Mutex;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
@@ -17,17 +17,17 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 mod headers;
 mod letter;
 mod reports;
+mod rules;
 pub mod settings;
 pub mod topics;
 
 pub use settings::Settings;
 
-use self::letter::Letter;
 use self::reports::{Opaque, Reports, Slots};
+use self::rules::Announcement;
 use super::Cluster;
 use crate::deliver::tracker::{Fate, Tracker};
 use crate::model::{Owed, Parcel, Row, owed};
-use crate::telemetry::metrics as names;
 
 /// Why the sink cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -53,15 +53,27 @@ pub struct Kafka {
 #[derive(Debug, Default)]
 pub struct State {
     stopping: AtomicBool,
+    reports: AtomicU64,
+    rules_known: AtomicBool,
+    troubled: AtomicBool,
     trouble: Mutex<Option<String>>,
 }
 
+/// How long an idle client is listened to before the thread looks whether it has to stop.
+const IDLE_POLL: Duration = Duration::from_millis(5);
 /// Dead letters between a report and their own produce call; beyond it the record is retried.
 const LETTERS_MAX: usize = 10_000;
 
 impl Kafka {
     /// Starts the client; an absent broker is no error, the client keeps trying.
-    pub fn start(settings: &Settings, record_bytes_max: u64) -> Result<Self, Error> {
+    ///
+    /// `rules` is the rules text in force and its name: it is produced to `<prefix>.rules` until the
+    /// cluster has it, so that whoever splits tier 1 finds it there.
+    pub fn start(
+        settings: &Settings,
+        record_bytes_max: u64,
+        rules: (String, String),
+    ) -> Result<Self, Error> {
         let slots = Arc::new(Slots::default());
         let state = Arc::new(State::default());
         let (letters, queue) = bounded(LETTERS_MAX);
@@ -73,9 +85,16 @@ impl Kafka {
             let (producer, state, slots) = (producer.clone(), state.clone(), slots.clone());
             let dead_topic = format!("{}.dead", settings.topic_prefix);
             let report_ms = Duration::from_millis(settings.report_ms);
-            std::thread::Builder::new()
-                .name("kafka-poll".to_owned())
-                .spawn(move || poll(&producer, &state, &slots, &queue, &dead_topic, report_ms))?
+            let mut rules = Announcement::new(&settings.topic_prefix, rules);
+            std::thread::Builder::new().name("kafka-poll".to_owned()).spawn(move || {
+                while !state.stopping.load(Ordering::Acquire) {
+                    rules.announce(&producer, &state);
+                    poll(&producer, &state, report_ms);
+                    for letter in queue.try_iter() {
+                        letter.send(&producer, &dead_topic, &slots);
+                    }
+                }
+            })?
         };
         Ok(Self {
             producer,
@@ -212,26 +231,24 @@ fn config(settings: &Settings, record_bytes_max: u64) -> ClientConfig {
     config
 }
 
-fn poll(
-    producer: &BaseProducer<Reports>,
-    state: &State,
-    slots: &Slots,
-    letters: &Receiver<Letter>,
-    dead_topic: &str,
-    report_ms: Duration,
-) {
-    let depth = metrics::gauge!(names::KAFKA_QUEUE);
-    while !state.stopping.load(Ordering::Acquire) {
-        if producer.in_flight_count() == 0 {
-            // Nothing is out: wait for errors and statistics instead of running in circles.
-            producer.poll(Duration::from_millis(50).min(report_ms * 10));
-        } else {
-            producer.poll(Duration::ZERO);
-            std::thread::sleep(report_ms);
+fn poll(producer: &BaseProducer<Reports>, state: &State, report_ms: Duration) {
+    if producer.in_flight_count() == 0 {
+        // Nothing is out: the client wakes this thread for errors, and for the first report.
+        producer.poll(IDLE_POLL);
+    } else {
+        // Collected on a timer: a wake-up per report would cost more than the report.
+        std::thread::sleep(report_ms);
+        serve_all(producer, state);
+    }
+}
+
+/// A poll without a wait serves one event; this serves all that are there.
+fn serve_all(producer: &BaseProducer<Reports>, state: &State) {
+    loop {
+        let before = state.reports.load(Ordering::Relaxed);
+        producer.poll(Duration::ZERO);
+        if state.reports.load(Ordering::Relaxed) == before {
+            return;
         }
-        for letter in letters.try_iter() {
-            letter.send(producer, dead_topic, slots);
-        }
-        depth.set(f64::from(producer.in_flight_count()));
     }
 }

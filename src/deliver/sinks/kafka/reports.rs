@@ -4,6 +4,7 @@
 //! Runs on the polling thread: must never block, panic or log per record.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
@@ -24,6 +25,9 @@ use crate::telemetry::metrics as names;
 pub(super) struct Opaque(usize);
 
 impl Opaque {
+    /// The rules text, which no tracker waits for.
+    pub(super) const RULES: Self = Self(usize::MAX);
+
     pub(super) fn new(slot: usize, bit: u32) -> Self {
         Self(slot << 16 | (bit & 0x7fff) as usize)
     }
@@ -92,6 +96,7 @@ impl ClientContext for Reports {
             tracing::warn!(%error, reason, "kafka");
         }
         *trouble = Some(format!("{error}: {reason}"));
+        self.state.troubled.store(true, Ordering::Relaxed);
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -103,12 +108,18 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
+        self.state.reports.fetch_add(1, Ordering::Relaxed);
         let opaque = Opaque(opaque);
+        if opaque == Opaque::RULES {
+            self.state.rules_known.store(result.is_ok(), Ordering::Release);
+            return;
+        }
         let fate = match result {
             Ok(_) => {
-                // A report that is good ends the trouble; the lock is free but for errors.
-                if let Some(mut trouble) = self.state.trouble.try_lock() {
-                    *trouble = None;
+                // A report that is good ends the trouble.
+                if self.state.troubled.swap(false, Ordering::Relaxed) {
+                    *self.state.trouble.lock() = None;
+                    tracing::info!("kafka is well again");
                 }
                 Fate::Delivered
             }

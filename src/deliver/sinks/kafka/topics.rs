@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
@@ -118,6 +118,9 @@ impl Wanted {
 /// How long a cluster may take to answer an administrator.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long a start may wait for a cluster to tell its limits.
+const START_PATIENCE: Duration = Duration::from_millis(1_500);
+
 /// Compares the cluster's topics with what is wanted.
 pub fn compare(settings: &super::Settings, wanted: &[Wanted]) -> Result<Vec<Difference>, Error> {
     let cluster = |source| Error::Cluster { brokers: settings.brokers.clone(), source };
@@ -158,7 +161,35 @@ pub fn apply(settings: &super::Settings, differences: &[Difference]) -> Result<u
         }
         done += 1;
     }
+    wait_until_known(&client, differences);
     Ok(done)
+}
+
+/// Brokers tell each other of new topics with a delay; whoever comes next should find them.
+fn wait_until_known(client: &AdminClient<DefaultClientContext>, differences: &[Difference]) {
+    let until = Instant::now() + PATIENCE;
+    let is_known = |name: &str| {
+        let found = client.inner().fetch_metadata(Some(name), PATIENCE);
+        found.is_ok_and(|found| found.topics().iter().all(|topic| !topic.partitions().is_empty()))
+    };
+    for difference in differences {
+        let Difference::Missing(wanted) = difference else { continue };
+        while !is_known(&wanted.name) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// The smallest `max.message.bytes` of these topics; `None` while the cluster does not tell.
+pub fn record_bytes_max(settings: &super::Settings, topics: &[String]) -> Option<u64> {
+    let client = client(settings).ok()?;
+    // Asked at start-up, when an absent cluster is normal: so this does not wait long.
+    client.inner().fetch_metadata(None, START_PATIENCE).ok()?;
+    topics
+        .iter()
+        .filter_map(|topic| properties(&client, topic, |_| true).ok())
+        .filter_map(|there| there.get("max.message.bytes")?.parse().ok())
+        .min()
 }
 
 fn create(

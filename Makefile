@@ -1,0 +1,58 @@
+# Tidegate's targets. `make help` lists them; everything that a target needs, it installs and says so.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+ARGS ?=
+CARGO := cargo
+GATEWAY := target/release/tidegate
+# Offline works once everything is fetched; --locked keeps the versions of Cargo.lock.
+LOCKED := --locked
+
+.PHONY: help run test test-rust lint bench loadtest loadtest-quick fuzz audit clean setup setup-test
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+run: setup ## Build and run the gateway: embedded store, no broker (ARGS="--config FILE")
+	@echo "building the gateway (the first time takes a few minutes)"
+	@$(CARGO) build $(LOCKED) --release --bin tidegate
+	@exec $(GATEWAY) run $(ARGS)
+
+test: setup setup-test ## Set up and run every test: format, lints, unit, integration with a real Kafka, load
+	@.ci/test
+
+lint: setup ## Format, clippy, and licences with cargo-deny
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	@command -v cargo-deny >/dev/null || { echo "installing cargo-deny (several minutes)"; \
+		$(CARGO) install --locked cargo-deny@0.20.2; }
+	$(CARGO) deny --config .deny.toml check licenses bans sources
+
+bench: setup setup-test ## The floor table: CPU per event against the sum of the bare parts
+	@$(CARGO) build $(LOCKED) --release --bin tidegate
+	@$(CARGO) bench $(LOCKED) --bench floor -- $(ARGS)
+
+benches: setup ## Criterion benches of every stage
+	@$(CARGO) bench $(LOCKED) --bench inflate --bench split --bench rules --bench journal --bench ingest
+
+loadtest: setup setup-test ## A million events through a fresh gateway and a fresh Kafka, both tiers read back
+	@$(CARGO) build $(LOCKED) --release --workspace
+	@target/release/loadtest run --mode kafka --events 1000000 --gateway $(GATEWAY) $(ARGS)
+
+fuzz: setup ## Fuzz the parsers of outside bytes, one minute each (SECONDS_EACH=60)
+	@.ci/fuzz
+
+audit: ## Advisories; needs the advisory database
+	$(CARGO) deny --config .deny.toml check advisories
+
+clean: ## Remove everything that was built or fetched here
+	$(CARGO) clean
+	rm -rf data tests/fuzz/target tests/fuzz/corpus tests/fuzz/artifacts
+
+setup:
+	@.ci/setup build
+
+setup-test:
+	@.ci/setup test

@@ -1,0 +1,261 @@
+//! Row (d2): the same records to the same topics through rust-rdkafka's `BaseProducer`, with the
+//! gateway's client settings, and nothing else.
+//!
+//! What is prepared before it counts: all bytes of keys, values and headers. What counts: handing a
+//! batch's records over, all threads of librdkafka, and the polling thread, which collects reports
+//! as the gateway's does. As many batches are in flight as there are connections.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::thread::{JoinHandle, sleep};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
+use tidegate::clock;
+use tidegate::config::texts;
+use tidegate::deliver::sinks::kafka;
+use tidegate::ingest;
+use tidegate::model::facts::RECORD_VERSION;
+use tidegate::model::{Facts, Record, Routed};
+use tidegate::settings::Settings;
+
+use crate::table::Figure;
+use crate::{Load, cpu};
+
+/// A producer and what it sends.
+pub(crate) struct Bare {
+    producer: Arc<BaseProducer<Reports>>,
+    flight: Arc<Flight>,
+    landed: Receiver<usize>,
+    parcels: Vec<Parcel>,
+    raw_topic: String,
+    poller: Option<JoinHandle<()>>,
+}
+
+/// Batches that are prepared, and sent in turns.
+const PARCELS: usize = 64;
+
+/// One batch with all its bytes.
+struct Parcel {
+    record: Record,
+    routed: Routed,
+    headers: Vec<(&'static str, String)>,
+}
+
+/// Batches on their way, one slot each.
+struct Flight {
+    left: Box<[AtomicU32]>,
+    failed: AtomicU64,
+    stopping: AtomicBool,
+}
+
+struct Reports {
+    flight: Arc<Flight>,
+    landed: Sender<usize>,
+}
+
+impl ClientContext for Reports {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        eprintln!("librdkafka {facility}: {message}");
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, slot: usize) {
+        if result.is_err() {
+            self.flight.failed.fetch_add(1, Ordering::Relaxed);
+        }
+        let left = self.flight.left.get(slot);
+        if left.is_some_and(|left| left.fetch_sub(1, Ordering::AcqRel) == 1) {
+            // There is room for every slot.
+            self.landed.try_send(slot).unwrap_or_default();
+        }
+    }
+}
+
+impl Bare {
+    /// Connects as a gateway with these settings would, and prepares the load's first batches.
+    pub(crate) fn start(settings: &Settings, load: &Load, at_once: usize) -> anyhow::Result<Self> {
+        let flight = Arc::new(Flight {
+            left: (0..at_once).map(|_| AtomicU32::new(0)).collect(),
+            failed: AtomicU64::new(0),
+            stopping: AtomicBool::new(false),
+        });
+        let (land, landed) = bounded(at_once);
+        for slot in 0..at_once {
+            land.send(slot)?;
+        }
+        let reports = Reports { flight: Arc::clone(&flight), landed: land };
+        let client = client(&settings.kafka, settings.record_bytes_max());
+        let producer: BaseProducer<Reports> = client.create_with_context(reports)?;
+        let producer = Arc::new(producer);
+        let report = Duration::from_millis(settings.kafka.report_ms);
+        let poller = {
+            let (producer, flight) = (Arc::clone(&producer), Arc::clone(&flight));
+            std::thread::spawn(move || poll(&producer, &flight, report))
+        };
+        let raw_topic = format!("{}.raw", settings.kafka.topic_prefix);
+        let parcels = prepare(settings, load)?;
+        Ok(Self { producer, flight, landed, parcels, raw_topic, poller: Some(poller) })
+    }
+
+    /// What it spends on so many batches: flat out, or `rate` batches a second. Nothing else may run
+    /// in this process.
+    pub(crate) fn round(&self, batches: usize, rate: Option<f64>) -> anyhow::Result<Figure> {
+        let (whole, generator) = (cpu::this_process(), cpu::this_thread());
+        let (start, mut sending) = (Instant::now(), Duration::ZERO);
+        for (number, parcel) in (0..batches).zip(self.parcels.iter().cycle()) {
+            wait(start, number, rate);
+            let slot = self.landed.recv()?;
+            let before = cpu::this_thread();
+            self.send(parcel, slot)?;
+            sending += cpu::this_thread().saturating_sub(before);
+        }
+        let slots = self.flight.left.len();
+        let last: Vec<_> = self.landed.iter().take(slots).collect();
+        let took = start.elapsed();
+        // Waiting for the next batch's turn is the load's work, not the producer's.
+        let waiting = cpu::this_thread().saturating_sub(generator + sending);
+        let spent = cpu::this_process().saturating_sub(whole + waiting);
+        for slot in last {
+            self.producer.context().landed.send(slot)?;
+        }
+        let failed = self.flight.failed.load(Ordering::Relaxed);
+        ensure!(failed == 0, "{failed} records were not delivered");
+        Ok(Figure::of(batches, spent, took))
+    }
+
+    fn send(&self, parcel: &Parcel, slot: usize) -> anyhow::Result<()> {
+        let Parcel { record, routed, headers } = parcel;
+        let records = u32::try_from(routed.rows.len() + 1)?;
+        self.flight.left.get(slot).context("a slot")?.store(records, Ordering::Release);
+        let arrival_ms = record.facts.arrival_ms;
+        let head = OwnedHeaders::new_with_capacity(headers.len());
+        let head = headers.iter().fold(head, |head, (key, value)| {
+            head.insert(Header { key, value: Some(value.as_str()) })
+        });
+        let raw = BaseRecord::with_opaque_to(&self.raw_topic, slot)
+            .key(routed.instance.as_bytes())
+            .payload(&record.body[..])
+            .timestamp(arrival_ms)
+            .headers(head);
+        self.producer.send(raw).map_err(|(error, _)| error)?;
+        for row in &routed.rows {
+            let lane = routed.lanes.get(usize::from(row.lane.0)).context("a lane")?;
+            let event = BaseRecord::with_opaque_to(&lane.topic, slot)
+                .key(row.key.of(&routed.keys))
+                .payload(row.value.of(&routed.values))
+                .timestamp(arrival_ms);
+            self.producer.send(event).map_err(|(error, _)| error)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        self.flight.stopping.store(true, Ordering::Release);
+        if self.poller.take().is_some_and(|poller| poller.join().is_err()) {
+            eprintln!("the polling thread panicked");
+        }
+    }
+}
+
+fn wait(start: Instant, number: usize, rate: Option<f64>) {
+    #[expect(clippy::cast_precision_loss, reason = "thousands of batches")]
+    let due = rate.map(|rate| Duration::from_secs_f64(number as f64 / rate));
+    if let Some(left) = due.and_then(|due| due.checked_sub(start.elapsed())) {
+        sleep(left);
+    }
+}
+
+/// As the gateway's polling thread does it.
+fn poll(producer: &BaseProducer<Reports>, flight: &Flight, report: Duration) {
+    while !flight.stopping.load(Ordering::Acquire) {
+        if producer.in_flight_count() == 0 {
+            producer.poll(Duration::from_millis(50).min(report * 10));
+        } else {
+            producer.poll(Duration::ZERO);
+            sleep(report);
+        }
+    }
+}
+
+/// The batches as the gateway would write them, under its rules and its node's name.
+fn prepare(settings: &Settings, load: &Load) -> anyhow::Result<Vec<Parcel>> {
+    let book = settings.rulebook()?;
+    let node = texts::node_id(&settings.data_dir)?;
+    let mut parcels = Vec::with_capacity(PARCELS);
+    for mut record in load.records.iter().take(PARCELS).cloned() {
+        record.facts.arrival_ms = clock::now_ms();
+        (record.facts.node, record.facts.rules) = (node, book.hash);
+        let class = Some(record.facts.class);
+        let (_, routed) = ingest::refine(&mut record, class, &book, |_, _, _| ())?;
+        let headers = headers(&record.facts);
+        parcels.push(Parcel { record, routed, headers });
+    }
+    Ok(parcels)
+}
+
+/// The gateway's tier-1 headers; [`crate::duel`] compares what both have written.
+fn headers(facts: &Facts) -> Vec<(&'static str, String)> {
+    vec![
+        ("tg-v", RECORD_VERSION.to_string()),
+        ("tg-app", facts.app.to_string()),
+        ("tg-kind", facts.key_kind.name().to_owned()),
+        ("tg-ip", facts.address.to_string()),
+        ("tg-ua", facts.user_agent.to_string()),
+        ("tg-coding", facts.coding.name().to_owned()),
+        ("tg-format", facts.format.name().to_owned()),
+        ("tg-recv", facts.arrival_ms.to_string()),
+        ("tg-sent", facts.sent_ms.unwrap_or_default().to_string()),
+        ("tg-wait", facts.wait_ms.unwrap_or_default().to_string()),
+        ("tg-attempt", facts.attempt.to_string()),
+        ("tg-class", facts.class.to_string()),
+        ("tg-batch", facts.batch.to_string()),
+        ("tg-made", u8::from(facts.batch_made).to_string()),
+        ("tg-rules", format!("{:016x}", facts.rules)),
+        ("tg-node", facts.node.to_string()),
+    ]
+}
+
+/// The gateway's client settings, line by line as in its sink.
+fn client(settings: &kafka::Settings, record_bytes_max: u64) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set_log_level(RDKafkaLogLevel::Warning);
+    let number = |value: u64| value.to_string();
+    for (name, value) in [
+        ("bootstrap.servers", settings.brokers.clone()),
+        ("client.id", "tidegate".to_owned()),
+        ("enable.idempotence", "true".to_owned()),
+        ("acks", "all".to_owned()),
+        ("partitioner", "murmur2_random".to_owned()),
+        ("allow.auto.create.topics", "false".to_owned()),
+        ("linger.ms", number(settings.linger_ms)),
+        ("compression.type", settings.compression.clone()),
+        ("message.timeout.ms", number(settings.message_timeout_ms)),
+        ("queue.buffering.max.messages", number(u64::from(settings.queue_records_max))),
+        ("queue.buffering.max.kbytes", number(settings.queue_bytes_max / 1_024)),
+        ("message.max.bytes", number(record_bytes_max)),
+        ("batch.size", number(1_000_000)),
+        ("request.timeout.ms", number(10_000)),
+        ("socket.timeout.ms", number(15_000)),
+        ("reconnect.backoff.max.ms", number(2_000)),
+        ("retry.backoff.max.ms", number(1_000)),
+        ("topic.metadata.propagation.max.ms", number(10_000)),
+        ("socket.keepalive.enable", "true".to_owned()),
+    ] {
+        config.set(name, value);
+    }
+    for (name, value) in &settings.properties {
+        config.set(name, value);
+    }
+    config
+}

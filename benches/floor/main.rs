@@ -1,0 +1,173 @@
+//! The floor table of one machine: what each part of the gateway's work costs when it is done bare,
+//! their sum, and beside it the gateway itself on the same batches, in both modes.
+//!
+//! `cargo bench --bench floor` (Java and Maven for a real Kafka; `-- --embedded-only` without). CPU
+//! ns per event of all threads of the part alone, never of the load or the broker; median of rounds,
+//! in which all parts take turns. [`table`] says what each row contains.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use clap::Parser as _;
+use loadtest::broker::{Broker, BrokerOptions};
+use tidegate::model::Record;
+
+mod arguments;
+mod client;
+mod cpu;
+mod duel;
+mod echo;
+mod gateway;
+mod journal;
+mod kafka;
+#[path = "../load/mod.rs"]
+mod load;
+mod request;
+mod stages;
+mod table;
+
+use arguments::{Arguments, Combination};
+use duel::Duel;
+use gateway::{Gateway, Sink};
+use table::{Figure, Table};
+
+/// The gateway's allocator, so that the parts are not measured on another one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    if let Some(port) = arguments.echo {
+        return echo::serve(port);
+    }
+    if !arguments.bench {
+        // `cargo test --all-targets` runs benches too, without this word.
+        println!("the floor is only measured by `cargo bench --bench floor`");
+        return Ok(());
+    }
+    let load = Load::seal(&arguments);
+    let combinations = arguments.combinations();
+    let mut broker = None;
+    if !arguments.embedded_only {
+        broker = Some(Broker::start(BrokerOptions::default()).context("starting Kafka")?);
+    }
+    let first = combinations.first().context("there is always one combination")?;
+    let mut parts = Parts::start(&arguments, &load)?;
+    let mut duel = match &broker {
+        Some(broker) => Some(Duel::start(&arguments, broker, first, 0, &load)?),
+        None => None,
+    };
+    let mut table = Table::default();
+    for round in 0..arguments.rounds {
+        parts.round(&load, round, &mut table)?;
+        if let Some(duel) = &mut duel {
+            duel.round(&load, round, &mut table)?;
+        }
+        eprintln!("round {} of {}", round + 1, arguments.rounds);
+    }
+    parts.finish(&load, &mut table)?;
+    if let Some(duel) = duel {
+        duel.finish(&load, &mut table)?;
+    }
+    print!("{table}");
+    if let (Some(broker), true) = (&broker, combinations.len() > 1) {
+        sweep(&arguments, broker, &combinations, &load, &table)?;
+    }
+    Ok(())
+}
+
+/// Every further combination of Kafka settings, one after the other, against the same bare parts.
+fn sweep(
+    arguments: &Arguments,
+    broker: &Broker,
+    combinations: &[Combination],
+    load: &Load,
+    first: &Table,
+) -> anyhow::Result<()> {
+    println!("\n{}", table::SWEEP_HEAD);
+    println!("{}", first.sweep_row(&combinations[0]));
+    for (number, combination) in combinations.iter().enumerate().skip(1) {
+        let mut table = first.bare_only();
+        let mut duel = Duel::start(arguments, broker, combination, number, load)?;
+        for round in 0..arguments.rounds {
+            duel.round(load, round, &mut table)?;
+        }
+        duel.finish(load, &mut table)?;
+        println!("{}", table.sweep_row(combination));
+    }
+    Ok(())
+}
+
+/// All batches of a run. No gateway is sent the same one twice.
+struct Load {
+    records: Arc<[Record]>,
+    requests: Arc<[Bytes]>,
+    /// Batches in a round.
+    batches: usize,
+    rounds: usize,
+}
+
+/// Batches by which caches, connections and branch predictors get warm.
+const WARM: Range<usize> = 0..1_000;
+
+impl Load {
+    fn seal(arguments: &Arguments) -> Self {
+        let (rounds, batches) = (arguments.rounds, arguments.batches);
+        let count = WARM.end + rounds * batches + batches;
+        eprintln!("sealing {count} batches");
+        let records = load::records(u32::try_from(count).unwrap_or(u32::MAX));
+        let requests = records.iter().map(request::compose).collect();
+        Self { records: records.into(), requests, batches, rounds }
+    }
+
+    /// What a round sends; the one after the last is for the half load.
+    fn round(&self, round: usize) -> Range<usize> {
+        let start = WARM.end + round * self.batches;
+        start..start + self.batches
+    }
+
+    fn half(&self) -> Range<usize> {
+        self.round(self.rounds)
+    }
+}
+
+/// What is measured without Kafka.
+struct Parts {
+    echo: echo::Echo,
+    journal: journal::Bare,
+    embedded: Gateway,
+}
+
+impl Parts {
+    fn start(arguments: &Arguments, load: &Load) -> anyhow::Result<Self> {
+        let mut echo = echo::Echo::start(arguments)?;
+        let journal = journal::Bare::open(arguments)?;
+        let mut embedded = Gateway::start(arguments, &Sink::Store)?;
+        echo.round(load, WARM)?;
+        journal.round(load, WARM)?;
+        embedded.round(load, WARM, None)?;
+        Ok(Self { echo, journal, embedded })
+    }
+
+    fn round(&mut self, load: &Load, round: usize, table: &mut Table) -> anyhow::Result<()> {
+        let range = load.round(round);
+        table.echo.push(self.echo.round(load, range.clone())?);
+        table.inflate.push(stages::inflate(load)?);
+        table.split.push(stages::split(load)?);
+        table.refine.push(stages::refine(load, self.embedded.settings())?);
+        table.journal.push(self.journal.round(load, range.clone())?);
+        let (figure, delays) = self.embedded.round(load, range, None)?;
+        table.embedded.push(figure);
+        table.embedded_delays.extend(delays);
+        Ok(())
+    }
+
+    fn finish(mut self, load: &Load, table: &mut Table) -> anyhow::Result<()> {
+        let rate = Figure::median_rate(&table.embedded) / f64::from(load::EVENTS) / 2.0;
+        let (_, delays) = self.embedded.round(load, load.half(), Some(rate))?;
+        table.embedded_half = delays;
+        self.embedded.check_store(load.half().end)
+    }
+}

@@ -1,0 +1,37 @@
+//! The integration suite: one binary, so that the tests link once and share one Kafka broker.
+//!
+//! Every mod is one promise to somebody outside of this project. What needs no network, no disk and
+//! no second stage is tested below the code that it is about.
+
+/// A table of bad and odd requests: status, reason, and what was still accepted.
+mod requests;
+
+/// The same events under every content coding give the same bytes.
+mod codings;
+
+/// Formats that are promises, pinned to files in `tests/golden/`.
+mod golden;
+
+/// The embedded store: partitions, restarts, `kill -9`, files that somebody removed.
+mod embedded;
+
+/// A real Kafka: topics, both tiers byte by byte, diverted batches, an absent broker.
+mod kafka;
+
+/// `received = accepted + filtered + rejected`, and every metric that is named.
+mod books;
+
+/// HTTP itself: CORS, methods, ETag, pixel, lies about lengths, hang-ups, the graceful stop.
+mod edge;
+
+/// `config/tidegate.toml` against the code's defaults; environment and errors.
+mod reference;
+
+/// Random bytes at the front door.
+mod arbitrary;
+
+/// The house rules: floors, fences, sizes, words.
+mod tidy;
+
+/// Clients, gateways and brokers for the tests above.
+mod support;
