@@ -2,7 +2,7 @@
 //! disk, as embedded mode takes them before the store writes them behind the reply.
 //!
 //! Throughput counts events, so that 1 s divided by it is the cost of one: CPU time for `refine`,
-//! wall time with all its syncs for `ingest`. `cargo bench --bench floor` has the CPU of all threads.
+//! wall time with all its syncs for the journal. The CPU of all threads is in the floor table.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -15,12 +15,13 @@ use tokio::sync::watch;
 use crate::accept;
 use crate::admin;
 use crate::admit::{self, Document, Door, Edge, Keys};
+use crate::clock;
 use crate::config::texts;
 use crate::deliver::drain::{self, cluster, files};
 use crate::deliver::policy::{Backlog, Direct};
 use crate::deliver::sinks::Cluster;
 use crate::deliver::sinks::kafka::{self, Kafka};
-use crate::deliver::Deliver;
+use crate::deliver::{Dedupe, Deliver};
 use crate::ingest::{self, Ingest};
 use crate::journal::{self, Entry, Journal};
 use crate::model::parcel::Refine;
@@ -126,6 +127,7 @@ impl Gateway {
             },
             ingest: Arc::new(Ingest {
                 books,
+                dedupe: delivery.dedupe,
                 deliver: delivery.policy,
                 node,
                 budget_bytes: settings.memory.budget_bytes,
@@ -220,6 +222,7 @@ fn fit_to_cluster(settings: &mut Settings) -> Result<(), settings::Error> {
 /// Everything behind the page.
 struct Delivery {
     policy: Deliver,
+    dedupe: Arc<Dedupe>,
     journal: Journal,
     kafka: Option<(Arc<Kafka>, cluster::Drainer)>,
     files: Option<Arc<files::Drainer>>,
@@ -230,6 +233,10 @@ impl Delivery {
         let dir = settings.data_dir.join("journal");
         let failed = |source| Error::Journal { dir: dir.display().to_string(), source };
         let (journal, recovered) = journal::open(&dir, &settings.journal).map_err(failed)?;
+        let dedupe = Dedupe::new(&settings.dedupe);
+        let known =
+            dedupe.rebuild(&journal, &settings.dedupe, clock::now_ms()).map_err(failed)?;
+        tracing::debug!(known, "batches remembered from the journal");
         let refine: Arc<Refine> = {
             let books = Arc::clone(books);
             Arc::new(move |record| ingest::restore(&books, record))
@@ -251,7 +258,7 @@ impl Delivery {
             }
             let files = Some(Arc::new(files::Drainer::start(store)?));
             let policy = Deliver::new(journal.clone(), None);
-            return Ok(Self { policy, journal, kafka: None, files });
+            return Ok(Self { policy, dedupe, journal, kafka: None, files });
         }
         if had_store {
             // The gateway ran embedded before: what it took then ends in the files.
@@ -290,7 +297,7 @@ impl Delivery {
         let ack = settings.kafka.ack;
         let direct = Direct { cluster, backlog, ack, divert, dead_dir };
         let policy = Deliver::new(journal.clone(), Some(direct));
-        Ok(Self { policy, journal, kafka: Some((kafka, drainer)), files: None })
+        Ok(Self { policy, dedupe, journal, kafka: Some((kafka, drainer)), files: None })
     }
 }
 

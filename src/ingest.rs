@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::deliver::dedupe::{Claim, Dedupe};
 use crate::deliver::Deliver;
 use crate::model::{
     Admitted, Batch, Charge, Facts, Outcome, Parcel, Reason, Record, Refusal, Reply, Routed, Tally,
@@ -23,6 +24,8 @@ pub struct Ingest {
     pub books: Arc<Rulebooks>,
     /// Where batches go.
     pub deliver: Deliver,
+    /// Batches that were delivered or are on their way.
+    pub dedupe: Arc<Dedupe>,
     /// This node.
     pub node: Uuid,
     /// The memory budget that charges are held against.
@@ -58,10 +61,9 @@ impl Ingest {
             Err(refusal) => return self.refuse(&refusal),
         };
         // A batch of which nothing is left has nothing to lose, but tier 1 keeps all that came.
-        let receipt = self.deliver.send(parcel, self.stopped()).await;
-        match receipt {
-            Ok(_) => {
-                let kept = if promised { Outcome::Accepted } else { Outcome::Unacknowledged };
+        match self.make_durable(parcel).await {
+            Ok(kept) => {
+                let kept = if promised { kept } else { Outcome::Unacknowledged };
                 let (accepted, filtered) = (tally.kept(), tally.filtered());
                 tally.settle(kept);
                 count_by(&summary.filtered_by, names::EVENTS_FILTERED, "rule", |rule| {
@@ -138,6 +140,38 @@ impl Ingest {
     fn charge(&self, charge: &mut Charge, record: &Record, routed: &Routed, batch: &Batch) -> bool {
         let bytes = record.body.len() + routed.bytes() + 256 * batch.events.len() + 1_024;
         charge.resize(bytes as u64, self.budget_bytes)
+    }
+
+    /// Delivers a batch, unless the same bytes have been or are being delivered.
+    async fn make_durable(&self, parcel: Arc<Parcel>) -> Result<Outcome, Refusal> {
+        let facts = &parcel.record.facts;
+        if facts.batch_made {
+            return self.deliver.send(parcel, self.stopped()).await.map(|_| Outcome::Accepted);
+        }
+        let repeated = |result: &'static str| {
+            metrics::counter!(names::REPEATED, "result" => result).increment(1);
+        };
+        match self.dedupe.claim(facts, &parcel.record.body) {
+            Claim::New(ticket) => {
+                let sent = self.deliver.send(parcel, self.stopped()).await;
+                ticket.settle(sent.is_ok());
+                sent.map(|_| Outcome::Accepted)
+            }
+            Claim::Done => {
+                repeated("done");
+                Ok(Outcome::Repeated)
+            }
+            Claim::Joined(mut flight) => {
+                repeated("joined");
+                let ended = flight.wait_for(Option::is_some).await;
+                let durable = ended.is_ok_and(|durable| *durable == Some(true));
+                durable.then_some(Outcome::Repeated).ok_or(Refusal::NotDurable)
+            }
+            Claim::Conflict => {
+                repeated("conflict");
+                Err(Refusal::Conflict)
+            }
+        }
     }
 
     async fn stopped(&self) {

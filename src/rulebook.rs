@@ -86,8 +86,7 @@ impl Rulebook {
         let text = serde_json::to_string(&shape)
             .map_err(|error| Error::Text { hash: 0, message: error.to_string() })?;
         let digest: [u8; 32] = Sha256::digest(text.as_bytes()).into();
-        let [a, b, c, d, e, f, g, h, ..] = digest;
-        let hash = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        let hash = digest.first_chunk().map_or(0, |head| u64::from_be_bytes(*head));
         Ok(Self { hash, text, shape, rules, table })
     }
 

@@ -1,4 +1,5 @@
-//! Floor 5: the root of the configuration, one field per section, and the checks that span sections.
+//! Floor 5: the root of the configuration, one field per section, and the checks that span
+//! sections.
 //!
 //! Every section's meaning and defaults live on its own floor. `config/tidegate.toml` shows all of
 //! it; a test keeps that file equal to this code.
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::admit::{self, Key, Keys, KeysError};
+use crate::deliver::dedupe;
 use crate::deliver::sinks::{file, kafka};
 use crate::rulebook::{Rulebook, Shape};
 use crate::telemetry::log;
@@ -16,6 +18,8 @@ use crate::{accept, config, decode, journal, route, rulebook, split};
 
 /// App, user agent and the other facts; and `_tg` without its context.
 const FACTS_BYTES: u64 = 4 << 10;
+/// Brokers take records of this size by default, so topics that take less would only confuse.
+const BROKER_DEFAULT: u64 = 1_048_588;
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +49,8 @@ pub struct Settings {
     pub raw: Raw,
     /// `[journal]`.
     pub journal: journal::Settings,
+    /// `[dedupe]`.
+    pub dedupe: dedupe::Settings,
     /// `[store]`.
     pub store: file::Settings,
     /// `[kafka]`.
@@ -214,8 +220,6 @@ impl Settings {
     pub fn record_bytes_max(&self) -> u64 {
         let limits = &self.limits;
         let event = limits.event_bytes_max + limits.header_bytes_max + FACTS_BYTES;
-        // Brokers take this much by default, so less would only confuse.
-        const BROKER_DEFAULT: u64 = 1_048_588;
         (limits.body_bytes_max + FACTS_BYTES).max(event).max(BROKER_DEFAULT)
     }
 
@@ -266,6 +270,7 @@ impl Default for Settings {
             memory: Memory::default(),
             raw: Raw::default(),
             journal: journal::Settings::default(),
+            dedupe: dedupe::Settings::default(),
             store: file::Settings::default(),
             kafka: kafka::Settings::default(),
             sdk: Sdk::default(),

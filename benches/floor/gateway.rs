@@ -1,5 +1,5 @@
-//! The gateway itself: the binary that was just built, in a process of its own, with the load's eight
-//! lanes and no rules, everything else as it comes.
+//! The gateway itself: the binary that was just built, in a process of its own, with the load's
+//! eight lanes and no rules, everything else as it comes.
 //!
 //! Its CPU counts from the first request of a round until everything has reached its sink.
 
@@ -45,7 +45,7 @@ pub(crate) struct Gateway {
     admin: SocketAddr,
     settings: Settings,
     is_store: bool,
-    dir: TempDir,
+    _dir: TempDir,
 }
 
 /// How long it may take to be ready.
@@ -77,7 +77,7 @@ impl Gateway {
         wait_until_ready(&process, admin)?;
         let client = Client::connect(listen, arguments.connections)?;
         let is_store = matches!(sink, Sink::Store);
-        Ok(Self { process, client, admin, settings, is_store, dir })
+        Ok(Self { process, client, admin, settings, is_store, _dir: dir })
     }
 
     /// What it runs with.

@@ -106,8 +106,8 @@ impl Bare {
         Ok(Self { producer, flight, landed, parcels, raw_topic, poller: Some(poller) })
     }
 
-    /// What it spends on so many batches: flat out, or `rate` batches a second. Nothing else may run
-    /// in this process.
+    /// What it spends on so many batches: flat out, or `rate` batches a second. Nothing else may
+    /// run in this process.
     pub(crate) fn round(&self, batches: usize, rate: Option<f64>) -> anyhow::Result<Figure> {
         let (whole, generator) = (cpu::this_process(), cpu::this_thread());
         let (start, mut sending) = (Instant::now(), Duration::ZERO);

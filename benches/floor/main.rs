@@ -2,8 +2,8 @@
 //! their sum, and beside it the gateway itself on the same batches, in both modes.
 //!
 //! `cargo bench --bench floor` (Java and Maven for a real Kafka; `-- --embedded-only` without). CPU
-//! ns per event of all threads of the part alone, never of the load or the broker; median of rounds,
-//! in which all parts take turns. [`table`] says what each row contains.
+//! ns per event of all threads of the part alone, never of the load or the broker; median of
+//! rounds, in which all parts take turns. [`table`] says what each row contains.
 
 use std::ops::Range;
 use std::sync::Arc;

@@ -43,9 +43,10 @@ impl Document {
         let text = std::fs::read(path).map_err(|error| Error::File(shown.clone(), error))?;
         let Versioned { version } =
             serde_json::from_slice(&text).map_err(|error| Error::Json(shown, error))?;
-        let digest = Sha256::digest(&text);
-        let tag: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        Ok(Some(Self { text: Bytes::from(text), tag: format!("\"{tag}\""), version }))
+        let digest: [u8; 32] = Sha256::digest(&text).into();
+        let head = digest.first_chunk().map_or(0, |head| u64::from_be_bytes(*head));
+        let tag = format!("\"{head:016x}\"");
+        Ok(Some(Self { text: Bytes::from(text), tag, version }))
     }
 }
 

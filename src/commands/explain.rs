@@ -35,13 +35,12 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(settings: &Settings, arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let body = match &arguments.event {
-        Some(text) => text.clone().into_bytes(),
-        None => {
-            let mut body = Vec::new();
-            std::io::stdin().read_to_end(&mut body)?;
-            body
-        }
+    let body = if let Some(text) = &arguments.event {
+        text.clone().into_bytes()
+    } else {
+        let mut body = Vec::new();
+        std::io::stdin().read_to_end(&mut body)?;
+        body
     };
     let book = settings.rulebook()?;
     for fate in explain(&book, body, &arguments.app, arguments.class, clock::now_ms())? {
@@ -77,7 +76,7 @@ impl Fate {
             [("lane", &self.lane), ("topic", &self.topic), ("key", &self.key), ("value", &self.value)]
         {
             if let Some(value) = value {
-                text.push_str(&format!("\n  {name:5} {value}"));
+                text.extend(["\n  ", name, " ", value]);
             }
         }
         text
@@ -128,7 +127,7 @@ fn explain(
         let rule = rule_of(event.index);
         let row = routed.rows.iter().find(|row| row.index == event.index);
         fates.push(match row {
-            Some(row) => kept(row, &routed, book, rule),
+            Some(row) => kept(row, &routed, book, &rule),
             None => Fate { index: event.index, verdict: "filtered", why: rule, ..Fate::default() },
         });
     }
@@ -143,7 +142,7 @@ fn explain(
     Ok(fates)
 }
 
-fn kept(row: &Row, routed: &Routed, book: &Rulebook, rule: String) -> Fate {
+fn kept(row: &Row, routed: &Routed, book: &Rulebook, rule: &str) -> Fate {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let kind = text(row.kind.of(&routed.values));
     let target = book.table.target(&kind);

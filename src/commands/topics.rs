@@ -1,5 +1,6 @@
 //! `tidegate topics plan|apply`: the Kafka topics that the routes need, compared and created.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -96,7 +97,7 @@ fn propose(settings: &Settings) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let book = settings.rulebook()?;
-    let mut lanes: std::collections::BTreeMap<String, Vec<(String, u64)>> = Default::default();
+    let mut lanes: BTreeMap<String, Vec<(String, u64)>> = BTreeMap::new();
     for file::Seen { kind, events: count, .. } in seen {
         if kind.is_empty() {
             // All types beyond types_max together, which have no name to route by.

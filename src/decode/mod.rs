@@ -20,8 +20,12 @@ pub fn sniff(body: &[u8], said: Option<Coding>) -> Result<Coding, Refusal> {
     let is = coding::sniff(body);
     match (said, is) {
         (None, is) => Ok(is.unwrap_or(Coding::Identity)),
-        // Deflate has no signature of its own, so only a foreign signature contradicts it.
+        // Deflate has no signature of its own, so only a foreign one contradicts it; a blank is
+        // none, because a raw stream may begin with that byte.
         (Some(Coding::Deflate), None) => Ok(Coding::Deflate),
+        (Some(Coding::Deflate), Some(Coding::Identity)) if !matches!(body, [b'{' | b'[', ..]) => {
+            Ok(Coding::Deflate)
+        }
         (Some(said), Some(is)) if said == is => Ok(said),
         (Some(Coding::Identity), None) => Ok(Coding::Identity),
         (Some(said), is) => Err(Refusal::CodingMismatch {

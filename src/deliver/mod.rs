@@ -4,10 +4,12 @@
 //! [`policy`] decides, [`sinks`] obey, [`drain`] carries what the journal holds to its sink.
 //! Must never acknowledge what is neither reported by Kafka nor synced in the journal.
 
+pub mod dedupe;
 pub mod drain;
 pub mod policy;
 pub mod sinks;
 pub mod tracker;
 
+pub use dedupe::Dedupe;
 pub use policy::{Ack, Deliver, Receipt};
 pub use tracker::{Fate, Tracker};

@@ -1,7 +1,9 @@
-//! Decides who has to have a batch before the client hears 200: Kafka, the journal, or both in turn.
+//! Decides who has to have a batch before the client hears 200: Kafka, the journal, or both in
+//! turn.
 //!
-//! In: a parcel. Out: a [`Receipt`]. The journal is asked whenever Kafka is not there, not in time or
-//! still behind; what is inside the client at that moment is journalled as pending, not sent twice.
+//! In: a parcel. Out: a [`Receipt`]. The journal is asked whenever Kafka is not there, not in time
+//! or still behind; what is inside the client at that moment is journalled as pending, not sent
+//! twice.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

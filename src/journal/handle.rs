@@ -111,6 +111,11 @@ impl Journal {
         Reader::new(Arc::clone(&self.open.shared), from_seq)
     }
 
+    /// Where a reader begins that wants the last `bytes`, or what there is of them.
+    pub fn tail_seq(&self, bytes: u64) -> u64 {
+        self.open.shared.with_table(|table| table.tail_seq(bytes)).min(self.synced() + 1)
+    }
+
     /// The durable position of a sink.
     pub fn cursor(&self, sink: &str) -> Result<Cursor, Error> {
         let shared = &self.open.shared;

@@ -1,8 +1,8 @@
 //! What happens when a journal is opened: find its end, cut the torn tail, collect settlements.
 //!
 //! In: a disk as a crash left it. Out: the table of segments and what the owner needs to go on.
-//! Cuts only the newest segment, only behind its last valid frame, and keeps a copy. Running it twice,
-//! or half and then again, gives the same.
+//! Cuts only the newest segment, only behind its last valid frame, and keeps a copy. Running it
+//! twice, or half and then again, gives the same.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -126,6 +126,19 @@ impl Table {
         self.owed_from = seq;
     }
 
+    /// The first seq of the segments that hold the last `bytes`, and a little more.
+    pub(super) fn tail_seq(&self, bytes: u64) -> u64 {
+        let (mut sum, mut first) = (0, u64::MAX);
+        for segment in self.segments.iter().rev() {
+            if sum >= bytes {
+                break;
+            }
+            sum += segment.bytes;
+            first = segment.first;
+        }
+        first
+    }
+
     /// Bytes of segments that hold something at or above the lowest owed seq.
     pub(super) fn owed_bytes(&self) -> u64 {
         let owing = self.segments.iter().rev().take_while(|segment| segment.last >= self.owed_from);

@@ -1,7 +1,7 @@
 //! The members of one object, one after the other, each validated as it is met.
 //!
-//! In: the position of an opening brace. Out: keys and values as they are written; when the iteration
-//! ends without a fault, the object is valid and its end is known.
+//! In: the position of an opening brace. Out: keys and values as they are written; when the
+//! iteration ends without a fault, the object is valid and its end is known.
 
 use super::{Fault, Kind, Scanner, number, string, value};
 
@@ -74,11 +74,11 @@ impl<'a, 'b> Members<'a, 'b> {
         }
     }
 
-    /// The next member if it is written as exactly `lead` and a string or a number; else nothing, and
-    /// the walk stands where it stood.
+    /// The next member if it is written as exactly `lead` and a string or a number; else nothing,
+    /// and the walk stands where it stood.
     ///
-    /// A lead is a comma (but for the first member), the quoted key and the colon. Callers that know
-    /// which member comes next save the search for the ends of its key.
+    /// A lead is a comma (but for the first member), the quoted key and the colon. Callers that
+    /// know which member comes next save the search for the ends of its key.
     #[inline]
     pub fn advance_past<const N: usize>(
         &mut self,
@@ -197,7 +197,7 @@ mod tests {
             (r#"{"a":tru}"#, Fault::Syntax(5)),
             (r#"{"a":1 "b":2}"#, Fault::Syntax(7)),
             (r#"{"a":[1}"#, Fault::Syntax(7)),
-            (r#"{a:1}"#, Fault::Syntax(1)),
+            (r"{a:1}", Fault::Syntax(1)),
         ] {
             assert_eq!(list(text), Err(fault), "{text}");
         }

@@ -1,7 +1,7 @@
 //! Numbers: their grammar, and reading the two sorts that the protocol has.
 //!
-//! In: what is left from the first byte. Out: what is left behind the number, which is not yet known
-//! to be a place where a number may end; the caller looks for its comma or bracket anyway.
+//! In: what is left from the first byte. Out: what is left behind the number, which is not yet
+//! known to be a place where a number may end; the caller looks for its comma or bracket anyway.
 
 use super::{Fault, Scanner, word};
 

@@ -1,7 +1,7 @@
 //! How a text is scanned, and what was met on the way: blanks, line breaks, the fault.
 //!
-//! In: what is left of the text. Out: what is left behind the thing that was scanned, or nothing and
-//! the fault noted here, which keeps the hot functions' results in two registers.
+//! In: what is left of the text. Out: what is left behind the thing that was scanned, or nothing
+//! and the fault noted here, which keeps the hot functions' results in two registers.
 
 use super::{Fault, value};
 

@@ -109,11 +109,16 @@ proptest! {
     fn mutated_json_is_judged_as_serde_judges_it(
         text in any_text(),
         edits in proptest::collection::vec(
-            (any::<prop::sample::Index>(), 0..3_usize, prop::sample::select(SPICE)), 1..4),
+            (any::<prop::sample::Index>(), any::<bool>(), 0..3_usize, prop::sample::select(SPICE)),
+            1..4,
+        ),
     ) {
         let mut chars: Vec<char> = text.chars().collect();
-        for (at, cut, spice) in edits {
-            let at = at.index(chars.len() + 1);
+        for (at, structural, cut, spice) in edits {
+            let places: Vec<_> = (0..chars.len())
+                .filter(|place| !structural || "{}[]:,\"\\".contains(chars[*place]))
+                .collect();
+            let at = if places.is_empty() { 0 } else { places[at.index(places.len())] };
             let end = (at + cut).min(chars.len());
             chars.splice(at..end, spice.chars());
         }

@@ -1,8 +1,10 @@
-//! Arrival facts: what the gateway knew of a batch when it came in, and their tag-length-value form.
+//! Arrival facts: what the gateway knew of a batch when it came in, and their tag-length-value
+//! form.
 //!
-//! A record is these facts and the body bytes as received. The TLV form is what journal frames hold;
-//! `tg-*` headers on tier 1 carry the same values as text. Must never lose an unknown tag's meaning
-//! silently: a reader skips tags that it does not know, so that older readers survive newer writers.
+//! A record is these facts and the body bytes as received. The TLV form is what journal frames
+//! hold; `tg-*` headers on tier 1 carry the same values as text. Must never lose an unknown tag's
+//! meaning silently: a reader skips tags that it does not know, so that older readers survive newer
+//! writers.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -11,6 +11,8 @@ pub enum Outcome {
     Rejected,
     /// It was in a batch that was not made durable: the client got a 503 and keeps it.
     Refused,
+    /// It was in a batch that had been made durable before: the client got the same 200 again.
+    Repeated,
     /// It came by pixel and was taken without a promise.
     Unacknowledged,
     /// Its tally was dropped without an end, which is a defect of the gateway.
@@ -19,11 +21,12 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes, in the order of the metric's documentation.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Accepted,
         Self::Filtered,
         Self::Rejected,
         Self::Refused,
+        Self::Repeated,
         Self::Unacknowledged,
         Self::Lost,
     ];
@@ -35,6 +38,7 @@ impl Outcome {
             Self::Filtered => "filtered",
             Self::Rejected => "rejected",
             Self::Refused => "refused",
+            Self::Repeated => "repeated",
             Self::Unacknowledged => "unacknowledged",
             Self::Lost => "lost",
         }

@@ -1,7 +1,7 @@
 //! One batch on its way out: the record for tier 1, the rows for tier 2, and the memory they hold.
 //!
-//! Shared by the live path, the journal and the drainer; its [`Charge`] goes back to the budget when
-//! the last of them lets go.
+//! Shared by the live path, the journal and the drainer; its [`Charge`] goes back to the budget
+//! when the last of them lets go.
 
 use std::net::IpAddr;
 use std::sync::Arc;

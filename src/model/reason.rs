@@ -175,6 +175,9 @@ pub enum Refusal {
     /// The connection broke inside the body.
     #[error("the body broke off")]
     BodyBroken,
+    /// The batch id was used for other bytes.
+    #[error("this batch id was used for other bytes; every batch needs an id of its own")]
+    Conflict,
     /// Memory for what is in flight is used up.
     #[error("the gateway is at its memory budget; retry later")]
     Busy,
@@ -216,6 +219,7 @@ impl Refusal {
             Self::Count { .. } => "count_mismatch",
             Self::BodyTimeout(_) => "body_timeout",
             Self::BodyBroken => "body_broken",
+            Self::Conflict => "batch_conflict",
             Self::Busy => "busy",
             Self::NotDurable => "not_durable",
             Self::Stopping => "stopping",
@@ -235,6 +239,7 @@ impl Refusal {
             | Self::OutputTooLarge(_)
             | Self::TooManyEvents(_)
             | Self::Ratio(_) => 413,
+            Self::Conflict => 409,
             Self::Coding => 415,
             Self::BodyTimeout(_) => 408,
             Self::Busy | Self::NotDurable | Self::Stopping => 503,

@@ -1,7 +1,5 @@
 //! What the client is told: a status and a JSON body. The edge turns it into HTTP.
 
-use std::fmt::Write as _;
-
 use uuid::Uuid;
 
 use super::Refusal;
@@ -30,18 +28,15 @@ impl Reply {
         rejected: impl Iterator<Item = (u32, &'a str)>,
         config: u64,
     ) -> Self {
-        let mut body = String::with_capacity(128);
-        let mut write = |text: std::fmt::Arguments<'_>| {
-            body.write_fmt(text).expect("writing to a String cannot fail");
-        };
-        write(format_args!(
-            r#"{{"batch":"{batch}","accepted":{accepted},"filtered":{filtered},"rejected":["#
-        ));
-        for (at, (index, reason)) in rejected.enumerate() {
-            let comma = if at == 0 { "" } else { "," };
-            write(format_args!(r#"{comma}[{index},"{reason}"]"#));
+        let mut list = String::new();
+        for (index, reason) in rejected {
+            let mut number = itoa::Buffer::new();
+            let comma = if list.is_empty() { "" } else { "," };
+            list.extend([comma, "[", number.format(index), ",\"", reason, "\"]"]);
         }
-        write(format_args!(r#"],"config":{config}}}"#));
+        let body = format!(
+            r#"{{"batch":"{batch}","accepted":{accepted},"filtered":{filtered},"rejected":[{list}],"config":{config}}}"#
+        );
         Self { status: 200, body, retry_ms: None, allow: None, reason: "" }
     }
 
@@ -51,7 +46,7 @@ impl Reply {
         let text = serde_json::Value::from(refusal.to_string());
         let mut body = format!(r#"{{"error":{text},"reason":"{}""#, refusal.name());
         let mut write = |name: &str, value: u64| {
-            write!(body, r#","{name}":{value}"#).expect("writing to a String cannot fail");
+            body.extend([",\"", name, "\":", itoa::Buffer::new().format(value)]);
         };
         if let Refusal::Version(max) = refusal {
             write("max", *max);

@@ -1,7 +1,7 @@
 //! Tier 2 of one batch: every kept event as its final bytes, with lane, key and time.
 //!
-//! All values stand in one shared buffer, each followed by a line feed, so that a file sink can copy
-//! runs of them and a Kafka sink can cut slices. A pure function of record and rules made it.
+//! All values stand in one shared buffer, each followed by a line feed, so that a file sink can
+//! copy runs of them and a Kafka sink can cut slices. A pure function of record and rules made it.
 
 use std::sync::Arc;
 

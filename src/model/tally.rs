@@ -76,11 +76,11 @@ impl Tally {
     }
 
     fn book(&self, kept: Outcome) {
-        let refused = matches!(kept, Outcome::Refused);
+        let whole = matches!(kept, Outcome::Refused | Outcome::Repeated);
         for row in &self.rows {
             let received = row.kept + row.filtered + row.rejected;
-            if refused {
-                // A refused batch ends as a whole: the client keeps it and sends it again.
+            if whole {
+                // Such a batch ends as a whole: its parts were, or will be, booked another time.
                 events::book(&self.app, row.kind, received, &[(kept, received)]);
             } else {
                 let ends = [

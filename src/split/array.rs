@@ -1,7 +1,8 @@
 //! A JSON array of events, alone or as the value of `batch` in a wrapper.
 //!
-//! In: the position behind the opening bracket. A bad element is skipped to the next comma outside of
-//! its own strings and brackets; where there is none, the rest of the body is one rejected event.
+//! In: the position behind the opening bracket. A bad element is skipped to the next comma outside
+//! of its own strings and brackets; where there is none, the rest of the body is one rejected
+//! event.
 
 use super::cutter::{Cutter, Piece};
 use super::event::{self, Walked};

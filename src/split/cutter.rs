@@ -138,8 +138,9 @@ impl<'a> Cutter<'a> {
         Ok(self.next - 1)
     }
 
-    /// The order of checks is part of the contract: size, UTF-8, JSON (what comes first in the text),
-    /// object, reserved and repeated keys, the envelope in the order of [`event::read`], rules.
+    /// The order of checks is part of the contract: size, UTF-8, JSON (what comes first in the
+    /// text), object, reserved and repeated keys, the envelope in the order of [`event::read`],
+    /// rules.
     fn judge(&mut self, piece: &Piece<'_>, index: u32) -> Result<Event, Reason> {
         if piece.whole.len() as u64 > self.limits.event_bytes_max {
             return Err(Reason::TooLarge);

@@ -1,4 +1,5 @@
-//! One event: a walk that validates its JSON and notes its protocol keys, then the envelope's rules.
+//! One event: a walk that validates its JSON and notes its protocol keys, then the envelope's
+//! rules.
 //!
 //! In: the position of its first byte. Out: an [`Event`] of spans and numbers, or the reason why it
 //! is none. `null` stands for absent, and other keys pass untouched.

@@ -1,7 +1,7 @@
 //! Finds the end of something that is not valid JSON, so that what follows it can be saved.
 //!
-//! In: a position. Out: a position. Follows strings and counts brackets, nothing else; on valid JSON
-//! it finds the true ends. A line feed ends a string, because no valid string holds one.
+//! In: a position. Out: a position. Follows strings and counts brackets, nothing else; on valid
+//! JSON it finds the true ends. A line feed ends a string, because no valid string holds one.
 
 /// The comma or bracket that ends the array element at `at`.
 pub(super) fn element_end(body: &[u8], at: usize) -> Option<usize> {

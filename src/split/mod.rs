@@ -1,7 +1,7 @@
 //! Stage 2: cuts an inflated body into events and gives each its verdict, without copying a byte.
 //!
-//! In: body, arrival facts, limits and rules. Out: a [`Batch`] of spans, or why all of it is refused.
-//! Must never do I/O, read a clock, draw lots, or let one bad event spoil its neighbours.
+//! In: body, arrival facts, limits and rules. Out: a [`Batch`] of spans, or why all of it is
+//! refused. Must never do I/O, read a clock, draw lots, or let one bad event spoil its neighbours.
 
 mod array;
 mod cutter;
@@ -25,8 +25,8 @@ use crate::model::{Batch, Facts, Format, Refusal};
 
 /// Cuts `body` and judges every event in it.
 ///
-/// Whole-batch faults are looked for in this order: empty, version, header, class, number of events,
-/// count. `query_class` is the class that the query named, if it did.
+/// Whole-batch faults are looked for in this order: empty, version, header, class, number of
+/// events, count. `query_class` is the class that the query named, if it did.
 pub fn split(
     body: &[u8],
     facts: &Facts,
@@ -113,8 +113,8 @@ fn bare_lines(cutter: &mut Cutter<'_>, start: usize) -> Result<Format, Refusal> 
 
 /// Takes the body as `{"batch":[…]}`, whose array begins behind `elements`, if that is what it is.
 ///
-/// With its envelope whole, the elements may be as bad as they like. Without, it may also be lines of
-/// which the first is broken, so that the elements have to prove themselves.
+/// With its envelope whole, the elements may be as bad as they like. Without, it may also be lines
+/// of which the first is broken, so that the elements have to prove themselves.
 fn wrapper(cutter: &mut Cutter<'_>, start: usize, elements: usize) -> Result<bool, Refusal> {
     let body = cutter.body;
     match envelope(body, elements) {

@@ -38,6 +38,8 @@ pub const KAFKA_REPORTS: &str = "tidegate_kafka_reports_total";
 pub const KAFKA_QUEUE: &str = "tidegate_kafka_queue_records";
 /// Counter `{cause}`: batches that went to the journal because Kafka did not take them in time.
 pub const DIVERTED: &str = "tidegate_diverted_batches_total";
+/// Counter `{result}`: retried batches that were recognised (`done`, `joined`, `conflict`).
+pub const REPEATED: &str = "tidegate_repeated_batches_total";
 /// Counter `{place}`: dead letters by where they went (`topic`, `file`).
 pub const DEAD_LETTERS: &str = "tidegate_dead_letters_total";
 /// Gauge: frames between the drainer and the end of the journal.
@@ -79,6 +81,7 @@ fn describe() {
     counter!(KAFKA_REPORTS, "delivery reports by result");
     gauge!(KAFKA_QUEUE, "records inside the kafka client");
     counter!(DIVERTED, "batches that went to the journal instead of kafka, by cause");
+    counter!(REPEATED, "retried batches that were recognised");
     counter!(DEAD_LETTERS, "dead letters by where they went");
     gauge!(DRAIN_LAG, "frames between the drainer and the end of the journal");
     counter!(UNREADABLE, "journal frames that cannot be split again");

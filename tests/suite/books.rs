@@ -22,7 +22,8 @@ impl Page {
             if let Some(help) = line.strip_prefix("# HELP ") {
                 page.described.extend(help.split(' ').next().map(str::to_owned));
             }
-            let Some((key, value)) = line.rsplit_once(' ').filter(|_| !line.starts_with('#')) else {
+            let Some((key, value)) = line.rsplit_once(' ').filter(|_| !line.starts_with('#'))
+            else {
                 continue;
             };
             let value = value.parse().unwrap_or_else(|_| panic!("no number: {line}"));
@@ -98,14 +99,19 @@ fn mixed_load(client: &mut Client, app: &str) -> [u64; 3] {
             let said = reply.json();
             let rejected = said["rejected"].as_array().map_or(0, Vec::len) as u64;
             let count = |key: &str| said[key].as_u64().expect("a number");
-            for (sum, count) in told.iter_mut().zip([count("accepted"), count("filtered"), rejected]) {
+            for (sum, count) in
+                told.iter_mut().zip([count("accepted"), count("filtered"), rejected])
+            {
                 *sum += count;
             }
         }
         // A batch that is refused as a whole never was received.
         let target = format!("/v1/batch?key=wk_{app}");
         assert_eq!(client.send(&Request::post(&target, "")).status, 400);
-        assert_eq!(client.send(&Request::get(&format!("/v1/pixel.gif?key=wk_{app}&type=open"))).status, 200);
+        assert_eq!(
+            client.send(&Request::get(&format!("/v1/pixel.gif?key=wk_{app}&type=open"))).status,
+            200
+        );
     }
     told
 }
@@ -135,7 +141,8 @@ fn received_is_accepted_and_filtered_and_rejected_per_app_and_type() {
     }
     assert!(!by_outcome.keys().any(|labels| labels[1] == "lost"), "{by_outcome:?}");
     let reasons = page.sums("tidegate_events_rejected_total", &["reason"]);
-    let reasons: BTreeMap<_, _> = reasons.iter().map(|(label, n)| (label[0].as_str(), *n)).collect();
+    let reasons: BTreeMap<_, _> =
+        reasons.iter().map(|(label, n)| (label[0].as_str(), *n)).collect();
     assert_eq!(reasons, [("bad_type", 40.0), ("invalid_json", 40.0), ("test_event", 40.0)].into());
     assert_eq!(page.value("tidegate_events_filtered_total{rule=\"no-debug\"}"), 80.0);
     assert_eq!(page.value("tidegate_http_refusals_total{reason=\"empty\"}"), 40.0);
@@ -148,7 +155,9 @@ fn received_is_accepted_and_filtered_and_rejected_per_app_and_type() {
 }
 
 fn check_requests(page: &Page) {
-    let sample = |name: &str, more: &str| page.value(&format!("{name}{{route=\"batch\",status=\"200\"{more}}}"));
+    let sample = |name: &str, more: &str| {
+        page.value(&format!("{name}{{route=\"batch\",status=\"200\"{more}}}"))
+    };
     let answered = sample("tidegate_http_requests_total", "");
     assert_eq!(answered, 80.0);
     assert_eq!(sample("tidegate_http_request_seconds_count", ""), answered);
@@ -197,12 +206,21 @@ fn embedded_names() -> BTreeSet<String> {
     let mut binary = Binary::start(CONFIGURATION);
     let mut client = Client::connect(binary.address());
     mixed_load(&mut client, "shop");
+    let sealed = batches::sealed("again", 3);
+    for _ in 0..2 {
+        let request = Request::post("/v1/batch?key=wk_shop", sealed.body.clone());
+        assert_eq!(client.send(&request).status, 200);
+    }
     let idle: Vec<_> = (0..6).map(|_| Client::connect(binary.address())).collect();
-    let refused = |page: &Page| page.value("tidegate_http_connections_refused_total") > 0.0;
-    let text = eventually("connections beyond the limit are refused and counted", || {
-        let text = binary.metrics();
-        refused(&Page::read(&text)).then_some(text)
-    });
+    let text =
+        eventually("refused connections, a checkpoint and the drainer's lag are shown", || {
+            let text = binary.metrics();
+            let page = Page::read(&text);
+            let refused = page.value("tidegate_http_connections_refused_total") > 0.0;
+            let checkpointed = page.value("tidegate_store_checkpoint_seconds_count") > 0.0;
+            let shown = page.names.contains("tidegate_drain_lag_frames");
+            (refused && checkpointed && shown).then_some(text)
+        });
     drop((idle, client));
     let mut names = Page::read(&text).names;
     // Rules that are gone: what was accepted under them can be drained no more.
@@ -237,25 +255,34 @@ fn kafka_names() -> BTreeSet<String> {
          [[routes]]\ntypes = [\"large\"]\nlane = \"narrow\"\n",
     );
     binary.set("TIDEGATE__KAFKA__BROKERS", &broker.addr());
-    // Narrower than an event: the broker refuses it for good.
-    let narrow = [("max.message.bytes", "1000")];
-    broker.topics().create_with("books.event.narrow", 1, &narrow).expect("a topic");
     for topic in ["books.raw", "books.event.other", "books.dead"] {
         broker.topics().create(topic, 1).expect("a topic");
     }
     binary.run();
+    // Narrower than an event: the broker refuses it for good. Made after the start, which would
+    // have lowered the gateway's own limits to it.
+    let narrow = [("max.message.bytes", "1000")];
+    broker.topics().create_with("books.event.narrow", 1, &narrow).expect("a topic");
     let mut client = Client::connect(binary.address());
-    let large = format!("{{\"type\":\"large\",\"x\":\"{}\"}}\n", "0123456789abcdef".repeat(4_000));
+    // Text that does not compress below the limit of its topic.
+    let noise: String = (0..400).map(|_| uuid::Uuid::new_v4().to_string()).collect();
+    let large = format!("{{\"type\":\"large\",\"x\":\"{noise}\"}}\n");
     for body in [batches::sealed("kafka", 5).body, large.into_bytes()] {
         assert_eq!(client.send(&Request::batch(body)).status, 200);
     }
-    let text = eventually("a dead letter, a diverted batch and Kafka's reports are counted", || {
-        let text = binary.metrics();
-        let page = Page::read(&text);
-        let counted = |name: &str| page.samples.iter().any(|(key, n)| key.starts_with(name) && *n > 0.0);
-        let all = ["tidegate_dead_letters_total", "tidegate_diverted_batches_total", "tidegate_kafka_ack_seconds_count"];
-        all.iter().all(|name| counted(name)).then_some(text)
-    });
+    let text =
+        eventually("a dead letter, a diverted batch and Kafka's reports are counted", || {
+            let text = binary.metrics();
+            let page = Page::read(&text);
+            let counted =
+                |name: &str| page.samples.iter().any(|(key, n)| key.starts_with(name) && *n > 0.0);
+            let all = [
+                "tidegate_dead_letters_total",
+                "tidegate_diverted_batches_total",
+                "tidegate_kafka_ack_seconds_count",
+            ];
+            all.iter().all(|name| counted(name)).then_some(text)
+        });
     assert_eq!(binary.stop().code(), Some(0));
     Page::read(&text).names
 }

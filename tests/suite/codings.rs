@@ -48,7 +48,7 @@ fn stored(body: Vec<u8>, said: &str) -> Vec<Stored> {
     assert_eq!((reply.status, reply.json()["accepted"].as_u64()), (200, Some(50)), "{said}");
     served.stop();
     let mut stored = served.stored();
-    stored.sort_by_key(|event| event.value["_tg"]["index"].as_u64());
+    stored.sort_by_key(|event| event.tg["index"].as_u64());
     stored
 }
 
@@ -67,7 +67,7 @@ fn check_own_bytes(stored: &[Stored], plain: &[u8], name: &str) {
 
 /// The line with the two numbers that follow the clock taken out; these events tell no time.
 fn without_arrival(event: &Stored) -> String {
-    let tg = &event.value["_tg"];
+    let tg = &event.tg;
     let (ts, recv) = (tg["ts"].to_string(), tg["recv"].to_string());
     assert_eq!(ts, recv, "an event without a time has that of its arrival");
     event.line.replace(&format!(r#""ts":{ts}"#), "").replace(&format!(r#""recv":{recv}"#), "")

@@ -102,8 +102,8 @@ fn the_pixel_is_43_bytes_and_its_event_is_stored() {
     assert_eq!((head.status, head.header("content-length").as_deref()), (200, Some("43")));
     served.stop();
     let stored = served.stored();
-    let props: Vec<_> = stored.iter().map(|event| event.value["props"].to_string()).collect();
-    assert_eq!(props, [r#"{"a":1}"#, "null"]);
+    assert!(stored[0].line.ends_with(r#","type":"mail.open","props":{"a":1}}"#), "{stored:?}");
+    assert!(stored[1].line.ends_with(r#","type":"mail.open"}"#), "{stored:?}");
     assert!(stored.iter().all(|event| event.lane() == "mail.open"));
 }
 
@@ -112,7 +112,9 @@ fn an_announced_length_that_is_too_large_is_refused_at_once() {
     let served = Served::start(|_| ());
     let mut client = Client::connect(served.address());
     // The body never comes: the answer must not wait for it, and nothing may be read behind it.
-    client.write(b"POST /v1/batch HTTP/1.1\r\nHost: t\r\nContent-Length: 999999999\r\n\r\n").unwrap();
+    client
+        .write(b"POST /v1/batch HTTP/1.1\r\nHost: t\r\nContent-Length: 999999999\r\n\r\n")
+        .unwrap();
     let reply = client.read(false).unwrap();
     assert_eq!((reply.status, reply.json()["limit"].as_u64()), (413, Some(921_600)));
     assert_eq!(reply.json()["reason"], "body_too_large");
@@ -194,7 +196,8 @@ fn a_connection_lives_on_after_refusals() {
         assert_eq!(client.send(&Request::batch(EVENT).chunked()).status, 200);
     }
     // Two requests in one write get two answers, in order.
-    let two = "GET /v1/config HTTP/1.1\r\nHost: t\r\n\r\nGET /v1/nothing HTTP/1.1\r\nHost: t\r\n\r\n";
+    let two =
+        "GET /v1/config HTTP/1.1\r\nHost: t\r\n\r\nGET /v1/nothing HTTP/1.1\r\nHost: t\r\n\r\n";
     client.write(two.as_bytes()).unwrap();
     assert_eq!(client.read(false).unwrap().json()["reason"], "no_document");
     assert_eq!(client.read(false).unwrap().json()["reason"], "not_found");

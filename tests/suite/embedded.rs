@@ -48,15 +48,17 @@ fn events_lie_under_their_lane_and_their_hour() {
         ("old", 86_400_000, "lane=old", now),
         ("future", now + 100 * HOUR_MS, "lane=future", now),
     ];
-    let lines: String =
-        cases.iter().map(|(kind, ts, ..)| format!("{{\"type\":\"{kind}\",\"ts\":{ts}}}\n")).collect();
+    let lines: String = cases
+        .iter()
+        .map(|(kind, ts, ..)| format!("{{\"type\":\"{kind}\",\"ts\":{ts}}}\n"))
+        .collect();
     assert_eq!(served.send(&Request::batch(lines)).json()["accepted"], 5);
     served.stop();
     let stored = served.stored();
     assert_eq!(stored.len(), cases.len());
     for (kind, ts, lane, filed) in cases {
-        let event = stored.iter().find(|event| event.tg("type") == kind).expect("stored");
-        assert_eq!(event.value["_tg"]["ts"], ts, "the time itself is not touched");
+        let event = stored.iter().find(|event| event.text("type") == kind).expect("stored");
+        assert_eq!(event.tg["ts"], ts, "the time itself is not touched");
         // An event without a usable time lies under its arrival, maybe in the next hour.
         let near = [filed, filed + 60_000].map(|at| format!("{lane}/{}", hour_of(at)));
         assert!(near.contains(&event.folder), "{kind}: {} is not {near:?}", event.folder);
@@ -112,7 +114,7 @@ fn the_first_types_get_lanes_and_the_rest_lies_in_other() {
     served.stop();
     let mut lanes: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for event in served.stored() {
-        lanes.entry(event.lane().to_owned()).or_default().push(event.tg("type").to_owned());
+        lanes.entry(event.lane().to_owned()).or_default().push(event.text("type").to_owned());
     }
     for kinds in lanes.values_mut() {
         kinds.sort();
@@ -124,7 +126,10 @@ fn the_first_types_get_lanes_and_the_rest_lies_in_other() {
         ("other", vec!["d", "e", "f"]),
     ];
     let shown: Vec<_> = lanes.iter().map(|(lane, kinds)| (lane.as_str(), kinds.clone())).collect();
-    assert_eq!(shown, expected.map(|(lane, kinds)| (lane, kinds.into_iter().map(str::to_owned).collect())));
+    assert_eq!(
+        shown,
+        expected.map(|(lane, kinds)| (lane, kinds.into_iter().map(str::to_owned).collect()))
+    );
 }
 
 #[test]
@@ -169,7 +174,10 @@ fn a_change_to_kafka_first_brings_the_rest_into_the_files() {
     let mut binary = Binary::start("[store]\nflush_ms = 60000\n");
     let sent = post(&mut Client::connect(binary.address()), "embedded", 10);
     binary.kill();
-    assert!(files::stored(&binary.data_dir()).len() < sent.len(), "something is left to be drained");
+    assert!(
+        files::stored(&binary.data_dir()).len() < sent.len(),
+        "something is left to be drained"
+    );
     binary.set("TIDEGATE__KAFKA__BROKERS", &closed_port());
     binary.run();
     // The files are written before the first batch for Kafka is taken.

@@ -103,7 +103,13 @@ fn lanes_are_topics_under_the_prefix() {
     let topics: Vec<_> = lanes.table.lanes().iter().map(|lane| lane.topic.as_str()).collect();
     assert_eq!(
         topics,
-        ["shop.event.other", "shop.event.page", "shop.event.order", "shop.event.never", "shop.event.hot"]
+        [
+            "shop.event.other",
+            "shop.event.page",
+            "shop.event.order",
+            "shop.event.never",
+            "shop.event.hot"
+        ]
     );
 }
 
@@ -114,7 +120,8 @@ fn write_journal(dir: &std::path::Path) {
     let all: Owed = [owed::RAW, owed::event(0), owed::event(64)].into_iter().collect();
     let embedded = Draft::Record { pending: false, owed: &[], record: &record };
     assert_eq!(log.append(embedded, None).wait().expect("durable"), 1);
-    let diverted = Draft::Record { pending: true, owed: std::slice::from_ref(&all), record: &record };
+    let diverted =
+        Draft::Record { pending: true, owed: std::slice::from_ref(&all), record: &record };
     assert_eq!(log.append(diverted, None).wait().expect("durable"), 2);
     let left: Owed = [owed::event(64)].into_iter().collect();
     let settle = Draft::Settle { record: 2, cluster: 0, owed: &left };

@@ -46,7 +46,10 @@ fn read(broker: &Broker, topic: &str) -> Vec<Message> {
 
 /// Ids of events in a topic of tier 2.
 fn ids(broker: &Broker, topic: &str) -> Vec<String> {
-    read(broker, topic).iter().map(|message| tg(message)["id"].as_str().expect("an id").to_owned()).collect()
+    read(broker, topic)
+        .iter()
+        .map(|message| tg(message)["id"].as_str().expect("an id").to_owned())
+        .collect()
 }
 
 /// `_tg` of a record of tier 2.
@@ -299,9 +302,10 @@ fn a_gateway_that_starts_before_its_broker_journals_and_then_delivers() {
 fn what_a_topic_never_takes_is_a_dead_letter_with_its_reason() {
     let broker = shared();
     create(broker, "letters", &[]);
+    let mut served = served(&broker.addr(), "letters", |_| ());
+    // Made after the start, which would have lowered the gateway's own limits to it.
     let narrow = [("max.message.bytes", "1000")];
     broker.topics().create_with("letters.event.other", 1, &narrow).expect("a topic");
-    let mut served = served(&broker.addr(), "letters", |_| ());
     // Text that does not compress below the limit of the topic.
     let noise: String = (0..400).map(|_| uuid::Uuid::new_v4().to_string()).collect();
     let event = format!(r#"{{"id":"large-1","type":"a","x":"{noise}"}}"#);

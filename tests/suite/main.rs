@@ -15,6 +15,9 @@ mod golden;
 /// The embedded store: partitions, restarts, `kill -9`, files that somebody removed.
 mod embedded;
 
+/// Batches that come again: the same answer, stored once, and 409 for other bytes.
+mod retries;
+
 /// A real Kafka: topics, both tiers byte by byte, diverted batches, an absent broker.
 mod kafka;
 

@@ -101,7 +101,7 @@ pub struct Costs {
 pub struct Arrival {
     /// Whether nothing claimed was missing in the end.
     pub complete: bool,
-    /// Since the last answer.
+    /// Since the last answer; the judge's own reading is part of it.
     pub after_load_s: f64,
     /// Since the disturbance was over.
     pub after_mending_s: Option<f64>,

@@ -1,9 +1,9 @@
 //! RFC 1952: every member of the body, each with its header, CRC and length checked.
 //!
-//! Members are parsed here and inflated as raw deflate, because common decoders stop after the first
-//! member and say nothing about what follows.
+//! Members are parsed here and inflated as raw deflate, because common decoders stop after the
+//! first member and say nothing about what follows.
 
-use flate2::{Crc, Decompress};
+use flate2::Decompress;
 
 use super::{Capped, Engines};
 use crate::model::Refusal;
@@ -43,14 +43,12 @@ pub(super) fn inflate(
 }
 
 fn check(trailer: [u8; 8], member: &[u8]) -> Result<(), Refusal> {
-    let [a, b, c, d, e, f, g, h] = trailer;
-    let mut crc = Crc::new();
+    let stated = u64::from_le_bytes(trailer);
+    let mut crc = crc32fast::Hasher::new();
     crc.update(member);
     // The stated length is that of the member modulo 2^32.
-    let length = u32::try_from(member.len() & 0xffff_ffff).unwrap_or_default();
-    let right = crc.sum() == u32::from_le_bytes([a, b, c, d])
-        && length == u32::from_le_bytes([e, f, g, h]);
-    right.then_some(()).ok_or(Refusal::Damaged(NAME))
+    let length = member.len() as u64 & 0xffff_ffff;
+    (stated == length << 32 | u64::from(crc.finalize())).then_some(()).ok_or(Refusal::Damaged(NAME))
 }
 
 /// Length of a member's header: ten fixed bytes and what the flags announce.

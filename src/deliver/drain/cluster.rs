@@ -1,8 +1,8 @@
 //! Drains the journal into a Kafka cluster.
 //!
-//! A window of batches is inside the client at a time. What comes back bad leaves memory and is read
-//! again from the journal later, so one sick topic does not stop the others. The cursor follows the
-//! oldest frame that is not settled; behind it segments may go.
+//! A window of batches is inside the client at a time. What comes back bad leaves memory and is
+//! read again from the journal later, so one sick topic does not stop the others. The cursor
+//! follows the oldest frame that is not settled; behind it segments may go.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -281,14 +281,11 @@ impl Work {
                 Some(Entry::Record { record, .. }) => (self.parts.refine)(record).ok(),
                 _ => None,
             };
-            match (parcel, self.retries.remove(&seq)) {
-                (Some(parcel), Some(retry)) => {
-                    self.produce(seq, &Arc::new(parcel), retry.owed, false);
-                }
-                _ => {
-                    metrics::counter!(names::UNREADABLE).increment(1);
-                    tracing::error!(seq, "a frame to be sent again cannot be read");
-                }
+            if let (Some(parcel), Some(retry)) = (parcel, self.retries.remove(&seq)) {
+                self.produce(seq, &Arc::new(parcel), retry.owed, false);
+            } else {
+                metrics::counter!(names::UNREADABLE).increment(1);
+                tracing::error!(seq, "a frame to be sent again cannot be read");
             }
         }
         Ok(())

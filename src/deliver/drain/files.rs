@@ -14,7 +14,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, select};
 use super::{Error, Feed};
 use crate::clock;
 use crate::deliver::sinks::file::{Opened, Settings, Store};
-use crate::journal::Journal;
+use crate::journal::{Cursor, Journal};
 use crate::model::Parcel;
 use crate::model::parcel::Refine;
 use crate::telemetry::metrics as names;
@@ -123,6 +123,7 @@ fn report(opened: &Opened) {
 struct Work {
     parts: Parts,
     store: Store,
+    cursor: Cursor,
     feed: Feed,
     stopping: Arc<AtomicBool>,
     healthy: Arc<AtomicBool>,
@@ -143,12 +144,13 @@ impl Work {
             store.restart_at(next)?;
         }
         report(&opened);
+        let cursor = parts.journal.cursor("store")?;
         parts.journal.set_owed_from(next);
         let (journal, refine) = (parts.journal.clone(), Arc::clone(&parts.refine));
         // The store is owed nothing by name: its place is its checkpoint.
         let feed = Feed::new(journal, next, u64::MAX, refine, |_| Vec::new());
         let (stopping, healthy) = (Arc::clone(stopping), Arc::clone(healthy));
-        Ok(Self { parts, store, feed, stopping, healthy })
+        Ok(Self { parts, store, cursor, feed, stopping, healthy })
     }
 
     fn run(&mut self, stopped: &Receiver<()>, stopping: &AtomicBool) -> Result<(), Error> {
@@ -210,6 +212,8 @@ impl Work {
     fn checkpoint(&mut self) -> Result<(), Error> {
         self.store.pass(self.feed.next_seq());
         let next = self.store.checkpoint()?;
+        // So that the next start reads the journal from here on only.
+        self.cursor.save(next)?;
         self.parts.journal.set_owed_from(next);
         let freed = self.parts.journal.trim(
             next,

@@ -1,7 +1,8 @@
 //! The last resort for records that neither their topic nor the dead-letter topic will ever take:
 //! one fsynced file each under `data/dead/`, with reason and facts in its first line.
 //!
-//! In: a record's original bytes. Out: a durable file, or an error, upon which the record stays owed.
+//! In: a record's original bytes. Out: a durable file, or an error, upon which the record stays
+//! owed.
 
 use std::fs::{self, File};
 use std::io::Write as _;

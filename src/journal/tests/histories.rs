@@ -28,6 +28,7 @@ enum Step {
     Append { bytes: usize },
     Settle,
     Turn,
+    Follow { messages: usize },
     FailSyncs(u32),
     FailNameSyncs(u32),
     FailUnlink,
@@ -46,6 +47,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         8 => (0usize..700).prop_map(|bytes| Step::Append { bytes }),
         2 => Just(Step::Settle),
         8 => Just(Step::Turn),
+        4 => (0usize..8).prop_map(|messages| Step::Follow { messages }),
         1 => (1u32..3).prop_map(Step::FailSyncs),
         1 => (1u32..3).prop_map(Step::FailNameSyncs),
         1 => Just(Step::FailUnlink),
@@ -202,6 +204,7 @@ impl World {
                 life.writer.turn();
                 self.collect()?;
             }
+            Step::Follow { messages } => life.follow(messages)?,
             Step::Probe => life.writer.probe(),
             Step::Trim { share, retain_bytes } => {
                 let span = life.journal.synced().saturating_sub(self.owed_from);
@@ -277,7 +280,7 @@ impl World {
         let tail = read(&life.journal, middle)?;
         let expected = frames.iter().map(|frame| frame.seq).filter(|seq| *seq >= middle);
         prop_assert!(tail.iter().map(|frame| frame.seq).eq(expected));
-        life.follow(&frames)
+        life.has_missed_nothing(&frames)
     }
 }
 
@@ -296,9 +299,13 @@ fn fail(error: &Error) -> TestCaseError {
 }
 
 impl Life {
-    /// Follows as the drainer does: from memory while nothing was missed, else from the log.
-    fn follow(&mut self, frames: &[Frame]) -> Result<(), TestCaseError> {
-        while let Ok(followed) = self.follower.try_recv() {
+    /// Follows as the drainer does: from memory while nothing was missed, else from the log, and
+    /// from the log too when the channel is empty.
+    fn follow(&mut self, messages: usize) -> Result<(), TestCaseError> {
+        for _ in 0..messages {
+            let Ok(followed) = self.follower.try_recv() else {
+                return self.read_up_to(self.journal.synced() + 1);
+            };
             if followed.from > self.position {
                 self.read_up_to(followed.from)?;
             }
@@ -307,12 +314,15 @@ impl Life {
                 self.position = followed.seq + 1;
             }
         }
-        if self.journal.synced() >= self.position {
-            self.read_up_to(self.journal.synced() + 1)?;
-        }
+        Ok(())
+    }
+
+    /// What it has got is what the log holds up to its position.
+    fn has_missed_nothing(&self, frames: &[Frame]) -> Result<(), TestCaseError> {
         let records = frames.iter().filter(|frame| matches!(frame.entry, Entry::Record { .. }));
+        let passed = self.began..self.position;
         let all: Vec<u64> =
-            records.map(|frame| frame.seq).filter(|seq| *seq >= self.began).collect();
+            records.map(|frame| frame.seq).filter(|seq| passed.contains(seq)).collect();
         let trimmed = self.got.partition_point(|seq| all.first().is_none_or(|first| seq < first));
         prop_assert_eq!(&self.got[trimmed..], &all[..], "followed");
         Ok(())
@@ -324,7 +334,7 @@ impl Life {
                 self.got.push(frame.seq);
             }
         }
-        self.position = end;
+        self.position = self.position.max(end);
         Ok(())
     }
 }

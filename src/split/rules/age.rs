@@ -5,7 +5,7 @@ use super::{Condition, Test, read};
 
 pub(super) const CONDITION: Condition = Condition {
     name: "age_ms",
-    doc: "{ min = …, max = … }, both inclusive; arrival minus effective time, negative for the future",
+    doc: "{ min = …, max = … }, both inclusive; arrival minus effective time (below 0: future)",
     build,
 };
 

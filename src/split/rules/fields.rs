@@ -22,8 +22,7 @@ const REGEX_BYTES_MAX: usize = 1 << 20;
 
 pub(super) const CONDITION: Condition = Condition {
     name: "where",
-    doc: "a list of { field = \"props.x\", equals | in | prefix | regex | min, max | present = … }; \
-          all hold",
+    doc: "a list of { field = \"props.x\", equals|in|prefix|regex|min|max|present = … }; all hold",
     build,
 };
 

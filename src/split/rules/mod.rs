@@ -1,4 +1,5 @@
-//! Rules: what happens to an event because of what it is. A table in order; the first match decides.
+//! Rules: what happens to an event because of what it is. A table in order; the first match
+//! decides.
 //!
 //! In: `[[rules]]` settings, compiled once at start and on reload. Out: a verdict for each event.
 //! Adding a condition is one file here and one row in [`CONDITIONS`]. Must stay pure: no counters,

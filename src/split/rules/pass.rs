@@ -1,6 +1,7 @@
 //! The rules on their way through one batch: what the batch and its types settle is asked once.
 //!
-//! In: an event that is otherwise fine. Out: the event with its verdict, or the rule that rejects it.
+//! In: an event that is otherwise fine. Out: the event with its verdict, or the rule that rejects
+//! it.
 
 use std::ops::Range;
 

@@ -32,7 +32,11 @@ fn texts() -> Vec<Row> {
         amid("overlong UTF-8", b"{\"type\":\"ok\",\"x\":\"\xc0\xaf\"}", "invalid_utf8"),
         amid("surrogate as UTF-8", b"{\"type\":\"ok\",\"x\":\"\xed\xa0\x80\"}", "invalid_utf8"),
         amid("lone surrogate", br#"{"type":"ok","x":"\ud800"}"#, "lone_surrogate"),
-        amid("surrogates the wrong way round", br#"{"type":"ok","x":"\udc00\ud800"}"#, "lone_surrogate"),
+        amid(
+            "surrogates the wrong way round",
+            br#"{"type":"ok","x":"\udc00\ud800"}"#,
+            "lone_surrogate",
+        ),
         amid("unknown escape", br#"{"type":"ok","x":"\x41"}"#, "invalid_json"),
         amid("single quotes", b"{'type':'ok'}", "invalid_json"),
         amid("NaN", br#"{"type":"ok","x":NaN}"#, "invalid_json"),

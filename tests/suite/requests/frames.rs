@@ -12,7 +12,12 @@ pub(super) fn rows() -> Vec<Row> {
 fn lines() -> Vec<Row> {
     vec![
         Row::taken("CRLF, blank lines, no last line feed", format!("{OK}\r\n\r\n\n  {OK}"), &[], 2),
-        Row::taken("two events on one line", format!("{OK}{OK}\n{OK}\n"), &[(0, "invalid_json")], 1),
+        Row::taken(
+            "two events on one line",
+            format!("{OK}{OK}\n{OK}\n"),
+            &[(0, "invalid_json")],
+            1,
+        ),
         Row::taken("CR only between events", format!("{OK}\r{OK}\r"), &[(0, "invalid_json")], 0),
         Row::taken("byte order mark", format!("\u{feff}{OK}\n{OK}\n"), &[(0, "invalid_json")], 1),
         Row::taken(
@@ -39,7 +44,12 @@ fn lines() -> Vec<Row> {
 fn arrays() -> Vec<Row> {
     let array = |inner: &str| format!("[{OK},{inner}");
     vec![
-        Row::refused("empty array", crate::support::Request::post(super::TARGET, "[]"), 400, "empty"),
+        Row::refused(
+            "empty array",
+            crate::support::Request::post(super::TARGET, "[]"),
+            400,
+            "empty",
+        ),
         Row::taken("array with a trailing comma", array("]"), &[(1, "invalid_json")], 1),
         Row::taken("array that does not end", format!("[{OK},{OK}"), &[(2, "invalid_json")], 2),
         Row::taken(
@@ -67,13 +77,23 @@ fn arrays() -> Vec<Row> {
             &[(1, "not_object"), (2, "not_object"), (3, "not_object"), (4, "not_object")],
             1,
         ),
-        Row::taken("array over many lines", format!("[\n {OK}\n,\r\n{{\n\"type\":\n\"ok\"}}\n]\n"), &[], 2),
+        Row::taken(
+            "array over many lines",
+            format!("[\n {OK}\n,\r\n{{\n\"type\":\n\"ok\"}}\n]\n"),
+            &[],
+            2,
+        ),
     ]
 }
 
 fn objects() -> Vec<Row> {
     vec![
-        Row::taken("one object over many lines", "{\n  \"type\": \"ok\",\n  \"props\": {}\n}\n", &[], 1),
+        Row::taken(
+            "one object over many lines",
+            "{\n  \"type\": \"ok\",\n  \"props\": {}\n}\n",
+            &[],
+            1,
+        ),
         Row::taken("empty object", "{}", &[(0, "no_type")], 0),
         Row::taken(
             "wrapper with a bad element",

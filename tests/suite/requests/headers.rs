@@ -42,7 +42,10 @@ fn fields() -> Vec<Row> {
         bad("count -1", with(r#","count":-1"#)),
         bad("header that is not closed", raw(b"{\"tidegate\":1,\n{\"type\":\"ok\"}\n")),
         bad("header with more behind it", raw(b"{\"tidegate\":1} x\n{\"type\":\"ok\"}\n")),
-        bad("header with broken UTF-8", raw(b"{\"tidegate\":1,\"sdk\":\"\xff\"}\n{\"type\":\"ok\"}\n")),
+        bad(
+            "header with broken UTF-8",
+            raw(b"{\"tidegate\":1,\"sdk\":\"\xff\"}\n{\"type\":\"ok\"}\n"),
+        ),
         bad("lines that end with CR only", Request::post(TARGET, cr_only)),
     ]
 }

@@ -97,7 +97,12 @@ fn sizes() -> Vec<Row> {
             "body_too_large",
         ),
         Row::refused("no body", Request::post(TARGET, ""), 400, "empty"),
-        Row::refused("blanks and line feeds only", Request::post(TARGET, " \r\n\n\t"), 400, "empty"),
+        Row::refused(
+            "blanks and line feeds only",
+            Request::post(TARGET, " \r\n\n\t"),
+            400,
+            "empty",
+        ),
     ];
     for (name, request) in [
         ("HTTP header of 17 KiB", Request::post(TARGET, OK).header("X-Long", &long)),

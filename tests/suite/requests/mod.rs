@@ -1,5 +1,5 @@
-//! Bad and odd requests in a table: what is sent, what is said to it, and what of the same batch was
-//! still accepted and found in the embedded store.
+//! Bad and odd requests in a table: what is sent, what is said to it, and what of the same batch
+//! was still accepted and found in the embedded store.
 //!
 //! The table is also a page for people, `tests/golden/bad-requests.md`.
 
@@ -15,8 +15,8 @@ use super::support::{Request, Response, Served, pages};
 mod codings;
 mod events;
 mod frames;
-mod heads;
 mod headers;
+mod heads;
 
 /// One request and its end.
 struct Row {
@@ -48,7 +48,8 @@ const TARGET: &str = "/v1/batch?key=wk_suite";
 #[test]
 fn bad_requests_end_as_the_table_says_and_spoil_nothing_else() {
     let mut served = Served::start(|settings| {
-        let key = |key: &str, kind| Key { key: key.to_owned(), app: "suite".to_owned(), kind, class: 1 };
+        let key =
+            |key: &str, kind| Key { key: key.to_owned(), app: "suite".to_owned(), kind, class: 1 };
         settings.keys = vec![key(PUBLIC, Kind::Public), key(SECRET, Kind::Secret)];
     });
     let rows = table();
@@ -68,7 +69,7 @@ fn bad_requests_end_as_the_table_says_and_spoil_nothing_else() {
     let mut found: BTreeMap<&str, usize> = BTreeMap::new();
     let stored = served.stored();
     for event in &stored {
-        *found.entry(event.tg("batch")).or_default() += 1;
+        *found.entry(event.text("batch")).or_default() += 1;
     }
     for (batch, row) in &batches {
         let found = found.remove(batch.as_str()).unwrap_or_default();
@@ -82,18 +83,12 @@ fn bad_requests_end_as_the_table_says_and_spoil_nothing_else() {
 }
 
 fn table() -> Vec<Row> {
-    let parts =
-        [heads::rows(), codings::rows(), headers::rows(), frames::rows(), events::rows()];
+    let parts = [heads::rows(), codings::rows(), headers::rows(), frames::rows(), events::rows()];
     parts.into_iter().flatten().collect()
 }
 
 impl Row {
-    fn refused(
-        name: &'static str,
-        request: Request,
-        status: u16,
-        reason: &'static str,
-    ) -> Self {
+    fn refused(name: &'static str, request: Request, status: u16, reason: &'static str) -> Self {
         Self { name, request, status, answer: Answer::Refused(reason), accepted: 0 }
     }
 
@@ -136,8 +131,8 @@ impl Row {
 fn page(rows: &[Row]) -> String {
     let mut text = String::from(
         "# Bad and odd requests\n\n\
-         What is sent, what it is answered, and how many events of the same batch were accepted and\n\
-         found in tier 2. The suite sends every row; `UPDATE_DOCS=1` writes this page.\n\n\
+         What is sent, what it is answered, and how many events of the same batch were accepted\n\
+         and found in tier 2. The suite sends every row; `UPDATE_DOCS=1` writes this page.\n\n\
          | request | status | reason, or events that were rejected | accepted |\n\
          |---|---|---|---|\n",
     );

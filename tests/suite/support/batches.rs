@@ -27,9 +27,8 @@ pub(crate) fn sealed(instance: &str, events: usize) -> Sealed {
     body.push('\n');
     for (event, seq) in ids.iter().zip(1..) {
         let kind = KINDS[seq % KINDS.len()];
-        body.push_str(&format!(
-            r#"{{"id":"{event}","seq":{seq},"type":"{kind}","props":{{"n":{seq},"text":"é\u00e9\\"}}}}"#
-        ));
+        body.push_str(&format!(r#"{{"id":"{event}","seq":{seq},"type":"{kind}","#));
+        body.push_str(&format!(r#""props":{{"n":{seq},"x":"é\u00e9\\"}}}}"#));
         body.push('\n');
     }
     Sealed { id, body: body.into_bytes(), ids }

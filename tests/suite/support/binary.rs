@@ -108,11 +108,6 @@ impl Binary {
         fs::write(self.dir.path().join(CONFIGURATION), configuration).expect("room for a file");
     }
 
-    /// Everything that it has logged in its present life.
-    pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.log_path()).unwrap_or_default()
-    }
-
     /// Runs another command with the same configuration to its end.
     pub(crate) fn command(&self, words: &[&str]) -> Output {
         let mut command = Command::new(program());
@@ -141,8 +136,9 @@ pub(crate) fn program() -> &'static Path {
 /// From the line `ingest on http://…, admin on http://…`.
 fn addresses(log: &str) -> Option<(SocketAddr, SocketAddr)> {
     let line = log.lines().find(|line| line.contains("ingest on http://"))?;
-    let mut found = line.split("http://").skip(1).map(|rest| {
-        rest.split([',', ' ', '"']).next().and_then(|address| address.parse().ok())
-    });
+    let mut found = line
+        .split("http://")
+        .skip(1)
+        .map(|rest| rest.split([',', ' ', '"']).next().and_then(|address| address.parse().ok()));
     Some((found.next()??, found.next()??))
 }

@@ -65,7 +65,11 @@ pub(crate) fn header<'a>(message: &'a Message, name: &str) -> Option<&'a str> {
 #[test]
 fn keys_land_where_java_clients_put_them() {
     // From Kafka's own UtilsTest.testMurmur2.
-    for (key, hash) in [("21", -973_932_308i32), ("foobar", -790_332_482), ("a-little-bit-long-string", -985_981_536)] {
+    for (key, hash) in [
+        ("21", -973_932_308i32),
+        ("foobar", -790_332_482),
+        ("a-little-bit-long-string", -985_981_536),
+    ] {
         let positive = hash.cast_unsigned() & 0x7fff_ffff;
         assert_eq!(partition_of(key.as_bytes(), 1_000), i32::try_from(positive % 1_000).unwrap());
     }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use serde_json::Value;
 
 /// One line of a file of the store.
@@ -12,19 +13,25 @@ pub(crate) struct Stored {
     pub(crate) folder: String,
     /// The line, without its line feed.
     pub(crate) line: String,
-    /// What it says.
-    pub(crate) value: Value,
+    /// What its `_tg` says.
+    pub(crate) tg: Value,
+}
+
+/// The part of a line that is the gateway's. The rest may hold numbers that no double holds.
+#[derive(Deserialize)]
+struct Line {
+    _tg: Value,
 }
 
 impl Stored {
     /// A text of `_tg`.
-    pub(crate) fn tg(&self, key: &str) -> &str {
-        self.value["_tg"][key].as_str().unwrap_or_default()
+    pub(crate) fn text(&self, key: &str) -> &str {
+        self.tg[key].as_str().unwrap_or_default()
     }
 
     /// The event's effective id.
     pub(crate) fn id(&self) -> &str {
-        self.tg("id")
+        self.text("id")
     }
 
     /// The lane of its folder.
@@ -45,8 +52,8 @@ pub(crate) fn stored(data_dir: &Path) -> Vec<Stored> {
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             let Some(line) = line.strip_suffix(b"\n") else { continue };
             let line = String::from_utf8(line.to_vec()).expect("tier 2 is UTF-8");
-            let value = serde_json::from_str(&line).expect("tier 2 is JSON");
-            found.push(Stored { folder: folder.clone(), line, value });
+            let Line { _tg: tg } = serde_json::from_str(&line).expect("tier 2 is JSON");
+            found.push(Stored { folder: folder.clone(), line, tg });
         }
     }
     found

@@ -9,8 +9,8 @@ pub(crate) mod binary;
 pub(crate) mod broker;
 pub(crate) mod client;
 pub(crate) mod files;
-pub(crate) mod pages;
 pub(crate) mod pack;
+pub(crate) mod pages;
 pub(crate) mod served;
 
 pub(crate) use binary::Binary;

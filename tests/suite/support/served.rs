@@ -70,10 +70,6 @@ impl Served {
     pub(crate) fn stored(&self) -> Vec<Stored> {
         files::stored(&self.data_dir())
     }
-
-    pub(crate) fn settings(&self) -> &Settings {
-        &self.settings
-    }
 }
 
 impl Drop for Served {

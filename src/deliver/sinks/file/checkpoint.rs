@@ -1,8 +1,8 @@
 //! The checkpoint file: what the store can be brought back to.
 //!
 //! In and out: `.checkpoint.json` in the store's folder, one line of JSON and one with its CRC-32C.
-//! It is replaced as a whole (write, sync, rename, sync the folder), so that there always is one, old
-//! or new. Must never be trusted with a wrong CRC: its lengths cut files.
+//! It is replaced as a whole (write, sync, rename, sync the folder), so that there always is one,
+//! old or new. Must never be trusted with a wrong CRC: its lengths cut files.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -2,8 +2,8 @@
 //!
 //! In: durable batches in journal order. Out: `lane=<lane>/date=<day>/hour=<hour>/part-*.ndjson`,
 //! UTC by event time, every event exactly once also after a crash; [`Store`] says why. Events of a
-//! route go to its lane; types without one have lanes of their own ([`Seen`]). Must never acknowledge
-//! anything, and syncs nothing before a checkpoint: until then the journal owes it all.
+//! route go to its lane; types without one have lanes of their own ([`Seen`]). Syncs nothing before
+//! a checkpoint, so must never acknowledge anything: until then the journal owes it all.
 //! DuckDB: `read_json_auto('data/events/**/*.ndjson', hive_partitioning=true)`.
 
 mod checkpoint;
@@ -19,7 +19,7 @@ mod parts;
 mod recover;
 mod settings;
 mod settle;
-pub mod store;
+mod store;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

@@ -31,15 +31,15 @@ use crate::model::{LaneId, Parcel, Routed};
 ///
 /// Users may remove files and folders at any time; what is written later begins a new file. The
 /// first checkpoint is written before the first file, so event files without one mean that somebody
-/// took it away: the store refuses to guess. The checkpoint's own name is synced again when the store
-/// is opened, before anybody frees the journal on its word. Which type has its own lane follows from
-/// the types in the checkpoint and the order of the batches behind it.
+/// took it away: the store refuses to guess. The checkpoint's own name is synced again when the
+/// store is opened, before anybody frees the journal on its word. Which type has its own lane
+/// follows from the types in the checkpoint and the order of the batches behind it.
 ///
 /// **After an error.** `Error::Io` (a full disk): no line is lost, the file is cut back to its last
 /// whole write, the lines wait in memory, and a batch is taken whole or not at all: make the same
 /// call again, a little later. `Error::Broken` (a failed sync, a cut that failed): drop the store,
-/// open it, and hand over the journal from `next_seq` on. A reader that looks during a write may see
-/// the last line cut short; the next look shows it whole.
+/// open it, and hand over the journal from `next_seq` on. A reader that looks during a write may
+/// see the last line cut short; the next look shows it whole.
 pub struct Store {
     /// Locked, so that one process writes.
     root: File,

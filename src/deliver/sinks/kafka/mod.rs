@@ -23,7 +23,7 @@ pub mod topics;
 
 pub use settings::Settings;
 
-use self::reports::{Opaque, Reports, Slots};
+use self::reports::{Opaque, Reports, Results, Slots};
 use self::rules::Announcement;
 use super::Cluster;
 use crate::deliver::tracker::{Fate, Tracker};
@@ -77,7 +77,12 @@ impl Kafka {
         let slots = Arc::new(Slots::default());
         let state = Arc::new(State::default());
         let (letters, queue) = bounded(LETTERS_MAX);
-        let reports = Reports { slots: Arc::clone(&slots), letters, state: Arc::clone(&state) };
+        let reports = Reports {
+            slots: Arc::clone(&slots),
+            letters,
+            state: Arc::clone(&state),
+            results: Results::new(),
+        };
         let producer: BaseProducer<Reports> =
             config(settings, record_bytes_max).create_with_context(reports).map_err(Error::Settings)?;
         let producer = Arc::new(producer);

@@ -44,6 +44,7 @@ impl Opaque {
         self.0 >> 16
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "fifteen bits")]
     pub(super) fn bit(self) -> u32 {
         (self.0 & 0x7fff) as u32
     }
@@ -86,6 +87,22 @@ pub(super) struct Reports {
     pub(super) slots: Arc<Slots>,
     pub(super) letters: Sender<Letter>,
     pub(super) state: Arc<State>,
+    pub(super) results: Results,
+}
+
+/// Delivery reports by result; looked up once, because there is one for every record.
+pub(super) struct Results {
+    ok: metrics::Counter,
+    retry: metrics::Counter,
+    dead: metrics::Counter,
+}
+
+impl Results {
+    pub(super) fn new() -> Self {
+        let counter =
+            |result: &'static str| metrics::counter!(names::KAFKA_REPORTS, "result" => result);
+        Self { ok: counter("ok"), retry: counter("retry"), dead: counter("dead") }
+    }
 }
 
 impl ClientContext for Reports {
@@ -113,6 +130,11 @@ impl ProducerContext for Reports {
         if opaque == Opaque::RULES {
             self.state.rules_known.store(result.is_ok(), Ordering::Release);
             return;
+        }
+        match result {
+            Ok(_) => self.results.ok.increment(1),
+            Err((error, _)) if permanent(error).is_some() => self.results.dead.increment(1),
+            Err(_) => self.results.retry.increment(1),
         }
         let fate = match result {
             Ok(_) => {

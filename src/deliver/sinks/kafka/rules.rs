@@ -9,7 +9,7 @@ use super::State;
 use super::reports::{Opaque, Reports};
 
 /// Between two attempts.
-const RETRY_EVERY: Duration = Duration::from_secs(60);
+const RETRY_EVERY: Duration = Duration::from_mins(1);
 
 /// A text that is to be known to the cluster.
 pub(super) struct Announcement {

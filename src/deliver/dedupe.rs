@@ -1,0 +1,234 @@
+//! Remembers batches by app and batch id, so that a retry is answered and not stored again.
+//!
+//! In: a client's batch id and a checksum of the body. Out: go on, wait for the one in flight, it
+//! is done already, or the id was used for other bytes. Per node and best effort: bounded by number
+//! and time, rebuilt from the journal's tail after a restart. A batch that failed is forgotten.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::journal::{Entry, Error, Journal};
+use crate::model::Facts;
+
+/// `[dedupe]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// How long a batch is remembered at least, unless `batches_max` is reached.
+    pub window_ms: u64,
+    /// Batches remembered; about 100 bytes each.
+    pub batches_max: usize,
+    /// Bytes of the journal's tail that are read at start to remember again.
+    pub rebuild_bytes: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { window_ms: 600_000, batches_max: 200_000, rebuild_bytes: 256 << 20 }
+    }
+}
+
+/// What is known of a batch.
+#[derive(Debug)]
+pub enum Claim {
+    /// It is new: deliver it, then settle the ticket.
+    New(Ticket),
+    /// The same bytes were made durable before: answer as then.
+    Done,
+    /// The same bytes are on their way; the value turns `Some(durable)` at their end.
+    Joined(watch::Receiver<Option<bool>>),
+    /// The id was used for other bytes.
+    Conflict,
+}
+
+/// The right and the duty to say how a batch ended. Dropped unsettled, the batch is forgotten.
+#[derive(Debug)]
+pub struct Ticket {
+    dedupe: Arc<Dedupe>,
+    key: Key,
+    ended: watch::Sender<Option<bool>>,
+}
+
+/// The memory.
+#[derive(Debug)]
+pub struct Dedupe {
+    state: Mutex<State>,
+    half_window: Duration,
+    half_batches: usize,
+}
+
+type Key = (Arc<str>, Uuid);
+
+/// Two generations: what is older than a whole window goes all at once, without a walk.
+#[derive(Debug)]
+struct State {
+    young: FxHashMap<Key, Known>,
+    old: FxHashMap<Key, Known>,
+    turned: Instant,
+}
+
+#[derive(Debug, Clone)]
+struct Known {
+    checksum: u64,
+    /// `None` when it is done.
+    flight: Option<watch::Receiver<Option<bool>>>,
+}
+
+impl Dedupe {
+    /// An empty memory.
+    pub fn new(settings: &Settings) -> Arc<Self> {
+        let (young, old) = (FxHashMap::default(), FxHashMap::default());
+        Arc::new(Self {
+            state: Mutex::new(State { young, old, turned: Instant::now() }),
+            half_window: Duration::from_millis(settings.window_ms / 2),
+            half_batches: (settings.batches_max / 2).max(1),
+        })
+    }
+
+    /// Remembers what the journal's tail holds of the window before `now_ms`.
+    pub fn rebuild(
+        &self,
+        journal: &Journal,
+        settings: &Settings,
+        now_ms: i64,
+    ) -> Result<usize, Error> {
+        let since_ms = now_ms.saturating_sub_unsigned(settings.window_ms);
+        let mut reader = journal.reader(journal.tail_seq(settings.rebuild_bytes));
+        let mut count = 0;
+        while let Some(frame) = reader.next_frame()? {
+            let Entry::Record { record, .. } = frame.entry else { continue };
+            let facts = &record.facts;
+            if !facts.batch_made && facts.arrival_ms >= since_ms {
+                let known = Known { checksum: checksum(&record.body), flight: None };
+                self.state.lock().remember(key(facts), known, self);
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Asks for a batch with a client's own id.
+    pub fn claim(self: &Arc<Self>, facts: &Facts, body: &[u8]) -> Claim {
+        let (key, checksum) = (key(facts), checksum(body));
+        let mut state = self.state.lock();
+        match state.young.get(&key).or_else(|| state.old.get(&key)) {
+            Some(known) if known.checksum != checksum => Claim::Conflict,
+            Some(Known { flight: None, .. }) => Claim::Done,
+            Some(Known { flight: Some(flight), .. }) => Claim::Joined(flight.clone()),
+            None => {
+                let (ended, flight) = watch::channel(None);
+                let known = Known { checksum, flight: Some(flight) };
+                state.remember(key.clone(), known, self);
+                Claim::New(Ticket { dedupe: Arc::clone(self), key, ended })
+            }
+        }
+    }
+}
+
+impl State {
+    fn remember(&mut self, key: Key, known: Known, limits: &Dedupe) {
+        let full = self.young.len() >= limits.half_batches;
+        if full || self.turned.elapsed() >= limits.half_window {
+            self.old = std::mem::take(&mut self.young);
+            self.turned = Instant::now();
+        }
+        self.young.insert(key, known);
+    }
+}
+
+impl Ticket {
+    /// Says how it ended: a durable batch is remembered, any other is forgotten.
+    pub fn settle(self, durable: bool) {
+        if durable {
+            let mut state = self.dedupe.state.lock();
+            let State { young, old, .. } = &mut *state;
+            if let Some(known) = young.get_mut(&self.key).or_else(|| old.get_mut(&self.key)) {
+                known.flight = None;
+            }
+        }
+        self.ended.send_replace(Some(durable));
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if *self.ended.borrow() != Some(true) {
+            let mut state = self.dedupe.state.lock();
+            state.young.remove(&self.key);
+            state.old.remove(&self.key);
+            drop(state);
+            self.ended.send_replace(Some(false));
+        }
+    }
+}
+
+fn key(facts: &Facts) -> Key {
+    (Arc::clone(&facts.app), facts.batch)
+}
+
+/// Tells other bytes from the same; not made against somebody who looks for collisions, who could
+/// only hide his own batch.
+fn checksum(body: &[u8]) -> u64 {
+    (body.len() as u64) << 32 | u64::from(crc32c::crc32c(body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Parcel;
+
+    fn facts(batch: u128) -> Facts {
+        Facts { batch: Uuid::from_u128(batch), ..Parcel::empty().record.facts }
+    }
+
+    fn ticket(claim: Claim) -> Ticket {
+        match claim {
+            Claim::New(ticket) => ticket,
+            other => panic!("not new: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_retry_joins_then_is_answered_and_other_bytes_conflict() {
+        let dedupe = Dedupe::new(&Settings::default());
+        let first = ticket(dedupe.claim(&facts(1), b"body"));
+        let Claim::Joined(flight) = dedupe.claim(&facts(1), b"body") else { panic!("not joined") };
+        assert!(matches!(dedupe.claim(&facts(1), b"other"), Claim::Conflict));
+        first.settle(true);
+        assert_eq!(*flight.borrow(), Some(true));
+        assert!(matches!(dedupe.claim(&facts(1), b"body"), Claim::Done));
+        assert!(matches!(dedupe.claim(&facts(1), b"other"), Claim::Conflict));
+        let app = Arc::from("another");
+        assert!(matches!(dedupe.claim(&Facts { app, ..facts(1) }, b"body"), Claim::New(_)));
+    }
+
+    #[test]
+    fn what_failed_or_was_dropped_is_new_again() {
+        let dedupe = Dedupe::new(&Settings::default());
+        ticket(dedupe.claim(&facts(1), b"body")).settle(false);
+        let second = ticket(dedupe.claim(&facts(1), b"body"));
+        let Claim::Joined(flight) = dedupe.claim(&facts(1), b"body") else { panic!("not joined") };
+        drop(second);
+        assert_eq!(*flight.borrow(), Some(false));
+        assert!(matches!(dedupe.claim(&facts(1), b"body"), Claim::New(_)));
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let settings = Settings { batches_max: 100, ..Settings::default() };
+        let dedupe = Dedupe::new(&settings);
+        for batch in 0..1_000 {
+            ticket(dedupe.claim(&facts(batch), b"body")).settle(true);
+            let state = dedupe.state.lock();
+            assert!(state.young.len() + state.old.len() <= 100);
+        }
+        assert!(matches!(dedupe.claim(&facts(999), b"body"), Claim::Done));
+        assert!(matches!(dedupe.claim(&facts(0), b"body"), Claim::New(_)));
+    }
+}
