@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use tidegate::deliver::Deliver;
+use tidegate::deliver::{Dedupe, Deliver, dedupe};
 use tidegate::ingest::{Ingest, refine};
 use tidegate::journal::{self, Journal};
 use tidegate::model::{Admitted, Caller, Charge, Record};
@@ -69,6 +69,8 @@ impl Page {
     fn open(dir: &Path) -> Self {
         let settings = settings();
         let (stop, stopping) = watch::channel(false);
+        // The same batches come again and again: forgotten before, so that each is written.
+        let forgetful = dedupe::Settings { batches_max: BODIES as usize / 2, ..settings.dedupe };
         let (journal, _) =
             journal::open(&dir.join("journal"), &settings.journal).expect("a fresh journal");
         let budget_bytes = settings.memory.budget_bytes;
@@ -76,6 +78,7 @@ impl Page {
         let ingest = Ingest {
             books: Arc::new(books),
             deliver: Deliver::new(journal.clone(), None),
+            dedupe: Dedupe::new(&forgetful),
             node: Uuid::from_u128(2),
             budget_bytes,
             retry_ms: settings.retry_ms,

@@ -234,8 +234,7 @@ impl Delivery {
         let failed = |source| Error::Journal { dir: dir.display().to_string(), source };
         let (journal, recovered) = journal::open(&dir, &settings.journal).map_err(failed)?;
         let dedupe = Dedupe::new(&settings.dedupe);
-        let known =
-            dedupe.rebuild(&journal, &settings.dedupe, clock::now_ms()).map_err(failed)?;
+        let known = dedupe.rebuild(&journal, &settings.dedupe, clock::now_ms()).map_err(failed)?;
         tracing::debug!(known, "batches remembered from the journal");
         let refine: Arc<Refine> = {
             let books = Arc::clone(books);
@@ -391,7 +390,8 @@ impl admin::Status for Status {
         if let Some(kafka) = &self.kafka {
             metrics::gauge!(names::KAFKA_QUEUE).set(kafka.depth() as f64);
         }
-        metrics::gauge!(names::CONNECTIONS).set(self.life.connections.load(Ordering::Acquire) as f64);
+        metrics::gauge!(names::CONNECTIONS)
+            .set(self.life.connections.load(Ordering::Acquire) as f64);
         self.render.as_ref().map(PrometheusHandle::render).unwrap_or_default()
     }
 }

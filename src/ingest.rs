@@ -9,8 +9,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::deliver::dedupe::{Claim, Dedupe};
 use crate::deliver::Deliver;
+use crate::deliver::dedupe::{Claim, Dedupe};
 use crate::model::{
     Admitted, Batch, Charge, Facts, Outcome, Parcel, Reason, Record, Refusal, Reply, Routed, Tally,
 };

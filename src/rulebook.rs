@@ -113,8 +113,11 @@ const OLDER_MAX: usize = 16;
 impl Rulebooks {
     /// Stores the text durably, then puts it in force.
     pub fn open(dir: PathBuf, current: Rulebook) -> Result<Self, Error> {
-        texts::keep(&dir, current.hash, &current.text)
-            .map_err(|source| Error::Store { hash: current.hash, dir: dir.clone(), source })?;
+        texts::keep(&dir, current.hash, &current.text).map_err(|source| Error::Store {
+            hash: current.hash,
+            dir: dir.clone(),
+            source,
+        })?;
         let current = ArcSwap::from_pointee(current);
         Ok(Self { dir, current, older: Mutex::default() })
     }
@@ -133,8 +136,11 @@ impl Rulebooks {
         if let Some(book) = self.older.lock().get(&hash) {
             return Ok(Arc::clone(book));
         }
-        let text = texts::find(&self.dir, hash)
-            .map_err(|source| Error::Store { hash, dir: self.dir.clone(), source })?;
+        let text = texts::find(&self.dir, hash).map_err(|source| Error::Store {
+            hash,
+            dir: self.dir.clone(),
+            source,
+        })?;
         let book = Arc::new(Rulebook::parse(hash, &text)?);
         let mut older = self.older.lock();
         if older.len() >= OLDER_MAX {

@@ -140,7 +140,9 @@ pub enum Error {
     #[error(transparent)]
     Rules(#[from] rulebook::Error),
     /// Anybody could write.
-    #[error("no [[keys]] are configured and listen = {0} is not a loopback address; add keys, or listen on 127.0.0.1")]
+    #[error(
+        "no [[keys]] are configured and listen = {0} is not a loopback address; add keys, or listen on 127.0.0.1"
+    )]
     Open(SocketAddr),
     /// A number makes no sense.
     #[error("{key} = {value}: {message}")]
@@ -242,10 +244,7 @@ impl Settings {
 
     /// The door's part of the limits.
     pub fn door(&self) -> admit::Settings {
-        admit::Settings {
-            body_bytes_max: self.limits.body_bytes_max,
-            body_ms: self.limits.body_ms,
-        }
+        admit::Settings { body_bytes_max: self.limits.body_bytes_max, body_ms: self.limits.body_ms }
     }
 
     /// Worker threads.

@@ -83,7 +83,8 @@ fn answer(request: &Request<Incoming>, status: &dyn Status) -> Response<Full<Byt
         }
         "/metrics" => (StatusCode::OK, "text/plain; version=0.0.4", status.metrics()),
         _ => {
-            let text = r#"{"error":"paths here are /healthz, /readyz and /metrics","reason":"not_found"}"#;
+            let text =
+                r#"{"error":"paths here are /healthz, /readyz and /metrics","reason":"not_found"}"#;
             (StatusCode::NOT_FOUND, "application/json", text.to_owned())
         }
     };

@@ -89,9 +89,10 @@ impl Edge {
     }
 
     fn document(&self, head: &Parts, address: IpAddr) -> Answer {
-        let document = self.door.app(head, address).and_then(|_| {
-            self.document.as_ref().ok_or(Refusal::NoDocument)
-        });
+        let document = self
+            .door
+            .app(head, address)
+            .and_then(|_| self.document.as_ref().ok_or(Refusal::NoDocument));
         match document {
             Ok(document) => respond::document(&document.text, &document.tag, &head.headers),
             Err(refusal) => respond::json(&self.ingest.refuse(&refusal)),

@@ -82,8 +82,8 @@ impl Door {
         let query = Query::parse(head.uri.query().unwrap_or_default())?;
         let caller = self.keys.caller(&head.headers, query.key.as_deref(), address)?;
         let body = query.pixel_body()?;
-        let charge = Charge::take(&self.used, body.len() as u64, self.budget_bytes)
-            .ok_or(Refusal::Busy)?;
+        let charge =
+            Charge::take(&self.used, body.len() as u64, self.budget_bytes).ok_or(Refusal::Busy)?;
         Ok(Admitted {
             caller,
             body,

@@ -85,7 +85,8 @@ fn class(raw: &str) -> Result<u8, Refusal> {
 
 /// Integers up to 2^53-1, as the protocol has them everywhere.
 fn number<T: TryFrom<u64>>(raw: &str, name: &'static str) -> Result<T, Refusal> {
-    let digits = !raw.is_empty() && raw.len() <= 16 && raw.bytes().all(|byte| byte.is_ascii_digit());
+    let digits =
+        !raw.is_empty() && raw.len() <= 16 && raw.bytes().all(|byte| byte.is_ascii_digit());
     let parsed = if digits { raw.parse::<u64>().ok() } else { None };
     parsed
         .filter(|number| *number < 1 << 53)
@@ -133,7 +134,9 @@ mod tests {
 
     #[test]
     fn damaged_numbers_are_refused() {
-        for text in ["class=3", "class=", "attempt=-1", "sent=9007199254740992", "wait=1e3", "sent=+5"] {
+        for text in
+            ["class=3", "class=", "attempt=-1", "sent=9007199254740992", "wait=1e3", "sent=+5"]
+        {
             assert!(matches!(Query::parse(text), Err(Refusal::Query(..))), "{text}");
         }
     }

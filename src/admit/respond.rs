@@ -50,8 +50,7 @@ pub(super) fn document(text: &Bytes, tag: &str, request: &HeaderMap) -> Answer {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .any(|known| known.trim().trim_start_matches("W/") == tag || known.trim() == "*");
-    let mut answer =
-        if known { empty(304) } else { whole(200, "application/json", text.clone()) };
+    let mut answer = if known { empty(304) } else { whole(200, "application/json", text.clone()) };
     let headers = answer.headers_mut();
     if let Ok(tag) = HeaderValue::from_str(tag) {
         headers.insert(header::ETAG, tag);

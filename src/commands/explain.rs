@@ -72,9 +72,12 @@ struct Fate {
 impl Fate {
     fn text(&self) -> String {
         let mut text = format!("event {}: {} ({})", self.index, self.verdict, self.why);
-        for (name, value) in
-            [("lane", &self.lane), ("topic", &self.topic), ("key", &self.key), ("value", &self.value)]
-        {
+        for (name, value) in [
+            ("lane", &self.lane),
+            ("topic", &self.topic),
+            ("key", &self.key),
+            ("value", &self.value),
+        ] {
             if let Some(value) = value {
                 text.extend(["\n  ", name, " ", value]);
             }

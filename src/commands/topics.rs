@@ -114,7 +114,10 @@ fn propose(settings: &Settings) -> anyhow::Result<ExitCode> {
         kinds.sort();
         let total: u64 = kinds.iter().map(|(_, count)| count).sum();
         let names: Vec<_> = kinds.iter().map(|(kind, _)| format!("{kind:?}")).collect();
-        say(&format!("# {total} events\n[[routes]]\ntypes = [{}]\nlane = {lane:?}\n", names.join(", ")));
+        say(&format!(
+            "# {total} events\n[[routes]]\ntypes = [{}]\nlane = {lane:?}\n",
+            names.join(", ")
+        ));
     }
     Ok(ExitCode::SUCCESS)
 }

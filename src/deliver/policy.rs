@@ -196,7 +196,12 @@ impl Deliver {
 /// What Kafka still gets when the gateway stops, before the journal takes over.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
-async fn bury(kafka: &Direct, parcel: &Arc<Parcel>, bit: u32, reason: &'static str) -> Result<(), Refusal> {
+async fn bury(
+    kafka: &Direct,
+    parcel: &Arc<Parcel>,
+    bit: u32,
+    reason: &'static str,
+) -> Result<(), Refusal> {
     let (dir, parcel) = (kafka.dead_dir.clone(), Arc::clone(parcel));
     let kept = tokio::task::spawn_blocking(move || {
         let (_, bytes) = super::sinks::original(&parcel, bit);

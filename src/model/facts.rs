@@ -303,7 +303,8 @@ mod tests {
 
     #[test]
     fn survives_encoding() {
-        for facts in [sample(), Facts { address: IpAddr::from([1; 16]), wait_ms: Some(5), ..sample() }]
+        for facts in
+            [sample(), Facts { address: IpAddr::from([1; 16]), wait_ms: Some(5), ..sample() }]
         {
             let mut bytes = Vec::new();
             facts.encode(&mut bytes);

@@ -87,19 +87,25 @@ impl Reason {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// No such path.
-    #[error("no such path; batches go to POST /v1/batch, the SDK document is GET /v1/config, the pixel is GET /v1/pixel.gif")]
+    #[error(
+        "no such path; batches go to POST /v1/batch, the SDK document is GET /v1/config, the pixel is GET /v1/pixel.gif"
+    )]
     NotFound,
     /// The path exists, the method does not.
     #[error("this path takes {0}")]
     Method(&'static str),
     /// A write key is needed.
-    #[error("no write key; add ?key=… (public keys) or the header 'Authorization: Bearer …' (secret keys)")]
+    #[error(
+        "no write key; add ?key=… (public keys) or the header 'Authorization: Bearer …' (secret keys)"
+    )]
     NoKey,
     /// The key is not known.
     #[error("unknown write key; check it against [[keys]] in the gateway's configuration")]
     UnknownKey,
     /// A secret key stood in the query, where proxies log it.
-    #[error("this is a secret key: send it as 'Authorization: Bearer …', and revoke it, because query strings are logged")]
+    #[error(
+        "this is a secret key: send it as 'Authorization: Bearer …', and revoke it, because query strings are logged"
+    )]
     SecretInQuery,
     /// A query parameter makes no sense.
     #[error("query parameter {0}: {1}")]
@@ -114,7 +120,9 @@ pub enum Refusal {
     #[error("the body inflates more than {0}:1; such bodies are refused as bombs")]
     Ratio(u64),
     /// Tier-2 output would be over the limit.
-    #[error("the events with their context come to more than {0} bytes; shorten the context or split the batch")]
+    #[error(
+        "the events with their context come to more than {0} bytes; shorten the context or split the batch"
+    )]
     OutputTooLarge(u64),
     /// Too many events.
     #[error("more than {0} events in one batch; split it under new batch ids")]

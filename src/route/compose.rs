@@ -24,7 +24,9 @@ pub(super) fn compose(
     // Counted before anything is written: a context multiplies with the number of events.
     let each = shared.before.len() + shared.behind.len() + EACH_BYTES;
     let bytes: usize = kept()
-        .map(|event| event.span.of(body).len() + event.kind.of(body).len() + event.id.of(body).len() + each)
+        .map(|event| {
+            event.span.of(body).len() + event.kind.of(body).len() + event.id.of(body).len() + each
+        })
         .sum();
     if bytes as u64 > output_bytes_max {
         return Err(Refusal::OutputTooLarge(output_bytes_max));

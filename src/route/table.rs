@@ -16,7 +16,9 @@ pub(super) const OTHER: &str = "other";
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
     /// The lane cannot be a topic name.
-    #[error("route {at}: lane {lane:?} must be 1 to 80 of a-z 0-9 . - and not start or end with a dot")]
+    #[error(
+        "route {at}: lane {lane:?} must be 1 to 80 of a-z 0-9 . - and not start or end with a dot"
+    )]
     Lane {
         /// Which route, from 1.
         at: usize,

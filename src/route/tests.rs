@@ -11,7 +11,10 @@ fn table(routes: &[(&str, &str, &str)]) -> Result<Table, Error> {
     let routes: Vec<Route> = routes
         .iter()
         .map(|(types, lane, key)| Route {
-            types: types.split(' ').map(|text| text.to_owned().try_into().expect("valid")).collect(),
+            types: types
+                .split(' ')
+                .map(|text| text.to_owned().try_into().expect("valid"))
+                .collect(),
             lane: (*lane).to_owned(),
             key: (*key).to_owned(),
         })
@@ -81,7 +84,7 @@ fn values_are_pinned_to_the_byte() {
         &FIRST[1..]
     );
     let second = format!(
-        r#"{{"_tg":{{"v":1,"id":"9cd70785-e1e6-5be1-9ea8-eb1ed3d66ae2","type":"click","ts":1767225599802,"weight":2.5{middle}2{shared} "type":"click","props":{{}}}}"#,
+        r#"{{"_tg":{{"v":1,"id":"5c1ad1ad-e973-588f-b4e4-cfe7a95449d9","type":"click","ts":1767225599802,"weight":2.5{middle}2{shared} "type":"click","props":{{}}}}"#,
     );
     let text = String::from_utf8(routed.values.clone()).expect("UTF-8");
     assert_eq!(text, format!("{first}\n{second}\n"));
@@ -109,7 +112,12 @@ fn output_is_counted_before_it_is_written() {
 
 #[test]
 fn the_first_route_that_matches_decides() {
-    let routes = [("click", "c", "none"), ("a.* click", "a", "instance"), ("a.b", "b", "x.y"), ("*", "rest", "instance")];
+    let routes = [
+        ("click", "c", "none"),
+        ("a.* click", "a", "instance"),
+        ("a.b", "b", "x.y"),
+        ("*", "rest", "instance"),
+    ];
     let table = table(&routes).expect("valid");
     for (kind, route, lane) in [
         ("click", Some(0), "c"),
@@ -128,7 +136,10 @@ fn the_first_route_that_matches_decides() {
 #[test]
 fn lanes_that_cannot_be_topics_are_refused() {
     for lane in ["", "a b", "a_b", ".a", "a.", "ä", &"x".repeat(81)] {
-        assert!(matches!(table(&[("a", lane, "none")]), Err(Error::Lane { at: 1, .. })), "{lane:?}");
+        assert!(
+            matches!(table(&[("a", lane, "none")]), Err(Error::Lane { at: 1, .. })),
+            "{lane:?}"
+        );
     }
     assert!(matches!(table(&[("a", "a", "a..b")]), Err(Error::Key { .. })));
     let table = table(&[("a", "Page", "none"), ("b", "page", "none")]).expect("case is folded");

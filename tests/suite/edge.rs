@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::support::batches::{self, exactly_once};
+use super::support::files::Stored;
 use super::support::{Binary, Client, Request, Served, eventually, files};
 
 const EVENT: &str = r#"{"type":"test"}"#;
@@ -248,7 +249,7 @@ fn a_graceful_stop_under_load_keeps_every_answered_batch() {
     });
     assert_eq!(status.code(), Some(0));
     let stored = files::stored(&binary.data_dir());
-    let found: std::collections::BTreeSet<_> = stored.iter().map(|event| event.id()).collect();
+    let found: std::collections::BTreeSet<_> = stored.iter().map(Stored::id).collect();
     let missing = acknowledged.iter().filter(|id| !found.contains(id.as_str())).count();
     assert_eq!(missing, 0, "of {} acknowledged events", acknowledged.len());
     assert_eq!(found.len(), stored.len(), "none twice");

@@ -48,10 +48,8 @@ fn events_lie_under_their_lane_and_their_hour() {
         ("old", 86_400_000, "lane=old", now),
         ("future", now + 100 * HOUR_MS, "lane=future", now),
     ];
-    let lines: String = cases
-        .iter()
-        .map(|(kind, ts, ..)| format!("{{\"type\":\"{kind}\",\"ts\":{ts}}}\n"))
-        .collect();
+    let lines = cases.map(|(kind, ts, ..)| format!("{{\"type\":\"{kind}\",\"ts\":{ts}}}\n"));
+    let lines = lines.concat();
     assert_eq!(served.send(&Request::batch(lines)).json()["accepted"], 5);
     served.stop();
     let stored = served.stored();

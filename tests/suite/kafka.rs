@@ -26,8 +26,8 @@ fn create(broker: &Broker, prefix: &str, lanes: &[&str]) {
 /// A gateway in front of a broker.
 fn served(address: &str, prefix: &str, adjust: impl FnOnce(&mut Settings)) -> Served {
     Served::start(|settings| {
-        settings.kafka.brokers = address.to_owned();
-        settings.kafka.topic_prefix = prefix.to_owned();
+        address.clone_into(&mut settings.kafka.brokers);
+        prefix.clone_into(&mut settings.kafka.topic_prefix);
         // So that a topic that appears is found soon, and a broker that comes back is as well.
         let quick = [
             ("topic.metadata.refresh.interval.ms", "500"),

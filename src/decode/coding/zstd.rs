@@ -34,8 +34,7 @@ pub(super) fn inflate(
             let room_bytes = room.len();
             let mut input = InBuffer::around(body.get(used..).unwrap_or_default());
             let mut output = OutBuffer::around(room);
-            let hint =
-                engine.run(&mut input, &mut output).map_err(|_| Refusal::Damaged(NAME))?;
+            let hint = engine.run(&mut input, &mut output).map_err(|_| Refusal::Damaged(NAME))?;
             used += input.pos();
             // Zero means that a frame is complete and all of it is written.
             frame_ended = hint == 0;

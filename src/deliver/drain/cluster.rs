@@ -69,13 +69,14 @@ impl Drainer {
         let (flag, pause) = (Arc::clone(&stopping), Arc::clone(&paused));
         let next = cursor.load().unwrap_or(parts.born_seq);
         parts.journal.set_owed_from(next);
-        let thread = std::thread::Builder::new().name("drain-kafka".to_owned()).spawn(move || {
-            let mut work = Work::new(parts, cursor, next, pause);
-            if let Err(error) = work.run(&stopped, &flag) {
-                tracing::error!(%error, "the kafka drainer stopped; restart the gateway");
-            }
-            work.save_cursor();
-        })?;
+        let thread =
+            std::thread::Builder::new().name("drain-kafka".to_owned()).spawn(move || {
+                let mut work = Work::new(parts, cursor, next, pause);
+                if let Err(error) = work.run(&stopped, &flag) {
+                    tracing::error!(%error, "the kafka drainer stopped; restart the gateway");
+                }
+                work.save_cursor();
+            })?;
         Ok(Self { stop, stopping, paused, thread: Some(thread) })
     }
 
@@ -314,9 +315,7 @@ impl Work {
                 tracing::error!(%error, "the drainer's cursor could not be saved");
             }
             self.parts.journal.set_owed_from(next);
-            if let Err(error) =
-                self.parts.journal.trim(next, 0, 0, crate::clock::now_ms())
-            {
+            if let Err(error) = self.parts.journal.trim(next, 0, 0, crate::clock::now_ms()) {
                 tracing::error!(%error, "journal segments could not be freed");
             }
         }

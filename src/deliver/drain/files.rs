@@ -52,17 +52,18 @@ impl Drainer {
         let healthy = Arc::new(AtomicBool::new(true));
         let (flag, health) = (Arc::clone(&stopping), Arc::clone(&healthy));
         let mut work = Work::open(parts.clone(), &stopping, &healthy)?;
-        let thread = std::thread::Builder::new().name("drain-files".to_owned()).spawn(move || {
-            while let Err(error) = work.run(&stopped, &flag) {
-                health.store(false, Ordering::Release);
-                tracing::error!(%error, "the store cannot be written; trying again");
-                work = match reopen(&parts, &stopped, &flag, &health) {
-                    Some(work) => work,
-                    None => return,
-                };
-                health.store(true, Ordering::Release);
-            }
-        })?;
+        let thread =
+            std::thread::Builder::new().name("drain-files".to_owned()).spawn(move || {
+                while let Err(error) = work.run(&stopped, &flag) {
+                    health.store(false, Ordering::Release);
+                    tracing::error!(%error, "the store cannot be written; trying again");
+                    work = match reopen(&parts, &stopped, &flag, &health) {
+                        Some(work) => work,
+                        None => return,
+                    };
+                    health.store(true, Ordering::Release);
+                }
+            })?;
         Ok(Self { stop, stopping, healthy, thread: Some(thread) })
     }
 
@@ -203,7 +204,8 @@ impl Work {
 
     fn flush(&mut self) -> Result<(), Error> {
         self.store.flush()?;
-        let lag = self.parts.journal.synced().saturating_add(1).saturating_sub(self.feed.next_seq());
+        let lag =
+            self.parts.journal.synced().saturating_add(1).saturating_sub(self.feed.next_seq());
         #[expect(clippy::cast_precision_loss, reason = "a gauge of frames")]
         metrics::gauge!(names::DRAIN_LAG).set(lag as f64);
         Ok(())

@@ -11,7 +11,13 @@ use std::path::Path;
 use crate::model::{Facts, owed};
 
 /// Writes one record and syncs file and directory.
-pub fn keep(dir: &Path, facts: &Facts, bit: u32, reason: &str, bytes: &[u8]) -> std::io::Result<()> {
+pub fn keep(
+    dir: &Path,
+    facts: &Facts,
+    bit: u32,
+    reason: &str,
+    bytes: &[u8],
+) -> std::io::Result<()> {
     fs::create_dir_all(dir)?;
     let what = if bit == owed::RAW { "raw".to_owned() } else { format!("{}", bit - 1) };
     let path = dir.join(format!("{}-{what}.dead", facts.batch));

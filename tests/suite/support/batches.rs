@@ -19,17 +19,17 @@ pub(crate) const KINDS: [&str; 5] = ["page.view", "click", "error", "cart.add", 
 pub(crate) fn sealed(instance: &str, events: usize) -> Sealed {
     let id = Uuid::now_v7();
     let ids: Vec<String> = (0..events).map(|_| Uuid::now_v7().to_string()).collect();
+    let epoch = Uuid::now_v7();
     let mut body = format!(
-        r#"{{"tidegate":1,"batch":"{id}","sdk":"suite/1","instance":"{instance}","epoch":"{}","#,
-        Uuid::now_v7()
+        r#"{{"tidegate":1,"batch":"{id}","sdk":"suite/1","instance":"{instance}","epoch":"{epoch}","#
     );
-    body.push_str(&format!(r#""class":1,"count":{events},"context":{{"os":"x"}}}}"#));
-    body.push('\n');
+    let rest = format!(r#""class":1,"count":{events},"context":{{"os":"x"}}}}"#);
+    body.extend([&rest, "\n"]);
     for (event, seq) in ids.iter().zip(1..) {
         let kind = KINDS[seq % KINDS.len()];
-        body.push_str(&format!(r#"{{"id":"{event}","seq":{seq},"type":"{kind}","#));
-        body.push_str(&format!(r#""props":{{"n":{seq},"x":"é\u00e9\\"}}}}"#));
-        body.push('\n');
+        let envelope = format!(r#"{{"id":"{event}","seq":{seq},"type":"{kind}","#);
+        let props = format!(r#""props":{{"n":{seq},"x":"é\u00e9\\"}}}}"#);
+        body.extend([&envelope, &props, "\n"]);
     }
     Sealed { id, body: body.into_bytes(), ids }
 }

@@ -113,7 +113,7 @@ pub(crate) struct Client {
 }
 
 /// Long enough for a gateway that waits for Kafka, short enough for a test that hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {

@@ -18,7 +18,7 @@ pub(crate) use client::{Client, Request, Response};
 pub(crate) use served::Served;
 
 /// How long anything may take before a test gives up on it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks.
 const STEP: Duration = Duration::from_millis(10);
 

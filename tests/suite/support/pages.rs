@@ -1,5 +1,6 @@
 //! Golden pages: text that is pinned to a file in `tests/golden/`.
 
+use std::fmt::Write as _;
 use std::fs;
 
 use super::root;
@@ -26,8 +27,14 @@ pub(crate) fn case(name: &str) -> String {
 
 /// Bytes as lines of hexadecimal digits, 32 bytes each.
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    let line = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    bytes.chunks(32).map(|bytes| line(bytes) + "\n").collect()
+    let mut text = String::new();
+    for line in bytes.chunks(32) {
+        for byte in line {
+            write!(text, "{byte:02x}").expect("in memory");
+        }
+        text.push('\n');
+    }
+    text
 }
 
 /// The bytes of [`hex`].

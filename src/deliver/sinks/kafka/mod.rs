@@ -67,8 +67,8 @@ const LETTERS_MAX: usize = 10_000;
 impl Kafka {
     /// Starts the client; an absent broker is no error, the client keeps trying.
     ///
-    /// `rules` is the rules text in force and its name: it is produced to `<prefix>.rules` until the
-    /// cluster has it, so that whoever splits tier 1 finds it there.
+    /// `rules` is the rules text in force and its name: it is produced to `<prefix>.rules` until
+    /// the cluster has it, so that whoever splits tier 1 finds it there.
     pub fn start(
         settings: &Settings,
         record_bytes_max: u64,
@@ -83,8 +83,9 @@ impl Kafka {
             state: Arc::clone(&state),
             results: Results::new(),
         };
-        let producer: BaseProducer<Reports> =
-            config(settings, record_bytes_max).create_with_context(reports).map_err(Error::Settings)?;
+        let producer: BaseProducer<Reports> = config(settings, record_bytes_max)
+            .create_with_context(reports)
+            .map_err(Error::Settings)?;
         let producer = Arc::new(producer);
         let poller = {
             let (producer, state, slots) = (producer.clone(), state.clone(), slots.clone());

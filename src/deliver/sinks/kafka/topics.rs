@@ -86,10 +86,9 @@ impl fmt::Display for Difference {
                 write!(f, "~ {name}")?;
                 changes.iter().try_for_each(|(key, is, to)| write!(f, " {key} {is} -> {to}"))
             }
-            Self::Partitions(name, is, to) => write!(
-                f,
-                "! {name} has {is} partitions, not {to}; left alone, as keys would move"
-            ),
+            Self::Partitions(name, is, to) => {
+                write!(f, "! {name} has {is} partitions, not {to}; left alone, as keys would move")
+            }
         }
     }
 }
@@ -282,15 +281,11 @@ fn client(settings: &super::Settings) -> Result<AdminClient<DefaultClientContext
     for (name, value) in &settings.properties {
         config.set(name, value);
     }
-    config
-        .create()
-        .map_err(|source| Error::Cluster { brokers: settings.brokers.clone(), source })
+    config.create().map_err(|source| Error::Cluster { brokers: settings.brokers.clone(), source })
 }
 
 fn options() -> AdminOptions {
-    AdminOptions::new()
-        .request_timeout(Some(PATIENCE))
-        .operation_timeout(Some(PATIENCE))
+    AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
 }
 
 /// The admin client answers from its own thread, so a parked one is enough here.
