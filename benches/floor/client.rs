@@ -18,10 +18,11 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// All connections to one server.
+/// The clients of one server.
 pub(crate) struct Client {
     runtime: Runtime,
-    streams: Vec<TcpStream>,
+    target: SocketAddr,
+    connections: usize,
 }
 
 /// What clients saw.
@@ -34,29 +35,38 @@ pub(crate) struct Seen {
 
 /// How long a server may take until it listens.
 const LISTEN: Duration = Duration::from_secs(10);
+/// Until accepted connections, and the work behind the last replies, are done with.
+pub(crate) const SETTLE: Duration = Duration::from_millis(20);
 
 impl Client {
-    /// Opens the connections, each from an address of its own, as devices have.
-    pub(crate) fn connect(target: SocketAddr, connections: usize) -> anyhow::Result<Self> {
+    /// Of so many connections; none is opened yet.
+    pub(crate) fn new(target: SocketAddr, connections: usize) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let streams = runtime.block_on(async {
-            let mut streams = Vec::with_capacity(connections);
-            for number in 0..connections {
-                streams.push(open(target, number).await?);
+        Ok(Self { runtime, target, connections })
+    }
+
+    /// Opens the connections, each from an address of its own, as devices have. Their server may
+    /// need a moment for them, which is not to be counted.
+    pub(crate) fn connect(&self) -> anyhow::Result<Vec<TcpStream>> {
+        let streams = self.runtime.block_on(async {
+            let mut streams = Vec::with_capacity(self.connections);
+            for number in 0..self.connections {
+                streams.push(open(self.target, number).await?);
             }
             anyhow::Ok(streams)
-        })?;
-        Ok(Self { runtime, streams })
+        });
+        std::thread::sleep(SETTLE);
+        streams
     }
 
     /// Sends the requests of the range, each once: as fast as replies come, or `rate` a second.
     pub(crate) fn send(
-        &mut self,
+        &self,
+        streams: Vec<TcpStream>,
         requests: &Arc<[Bytes]>,
         range: Range<usize>,
         rate: Option<f64>,
     ) -> anyhow::Result<Seen> {
-        let streams = std::mem::take(&mut self.streams);
         let mut seen = Seen { took: Duration::ZERO, delays: Vec::with_capacity(range.len()) };
         self.runtime.block_on(async {
             let start = Instant::now();
@@ -68,9 +78,7 @@ impl Client {
                 open.spawn(turns(stream, requests, next, range.end, due));
             }
             while let Some(done) = open.join_next().await {
-                let (stream, delays) = done??;
-                self.streams.push(stream);
-                seen.delays.extend(delays);
+                seen.delays.extend(done??);
             }
             seen.took = start.elapsed();
             anyhow::Ok(())
@@ -102,7 +110,7 @@ async fn turns(
     next: Arc<AtomicUsize>,
     end: usize,
     due: Due,
-) -> anyhow::Result<(TcpStream, Vec<u32>)> {
+) -> anyhow::Result<Vec<u32>> {
     let (mut delays, mut answer) = (Vec::new(), Vec::with_capacity(4_096));
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
@@ -116,7 +124,7 @@ async fn turns(
         }
         delays.push(u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX));
     }
-    Ok((stream, delays))
+    Ok(delays)
 }
 
 async fn write(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {

@@ -14,7 +14,7 @@ use regex::bytes::Regex;
 use crate::arguments::{Arguments, Combination};
 use crate::gateway::{Gateway, Sink};
 use crate::kafka::Bare;
-use crate::table::{Figure, Table};
+use crate::table::Table;
 use crate::{Load, WARM, load};
 
 /// Both sides, connected and warm.
@@ -38,7 +38,7 @@ impl Duel {
     ) -> anyhow::Result<Self> {
         let prefix = format!("floor{number}");
         let sink = Sink::Kafka { brokers: broker.addr(), prefix: prefix.clone(), combination };
-        let mut gateway = Gateway::start(arguments, &sink)?;
+        let gateway = Gateway::start(arguments, &sink)?;
         let bare = Bare::start(gateway.settings(), load, arguments.connections)?;
         gateway.round(load, WARM, None)?;
         bare.round(WARM.len(), None)?;
@@ -58,10 +58,9 @@ impl Duel {
     ) -> anyhow::Result<()> {
         let range = load.round(round);
         let batches = range.len();
-        let (figure, delays) = self.gateway.round(load, range, None)?;
-        let rate = figure.per_s / f64::from(load::EVENTS);
-        table.kafka.push(figure);
-        table.kafka_delays.extend(delays);
+        let seen = self.gateway.round(load, range, None)?;
+        let rate = seen.figure.per_s / f64::from(load::EVENTS);
+        table.kafka.push(seen);
         table.paced.push(self.bare.round(batches, Some(rate))?);
         table.flat_out.push(self.bare.round(batches, None)?);
         self.batches += 3 * batches;
@@ -70,9 +69,8 @@ impl Duel {
 
     /// Half the load, and whether everything has arrived, once.
     pub(crate) fn finish(mut self, load: &Load, table: &mut Table) -> anyhow::Result<()> {
-        let rate = Figure::median_rate(&table.kafka) / f64::from(load::EVENTS) / 2.0;
-        let (_, delays) = self.gateway.round(load, load.half(), Some(rate))?;
-        table.kafka_half = delays;
+        let rate = table.kafka.rate() / f64::from(load::EVENTS) / 2.0;
+        table.kafka.half = self.gateway.round(load, load.half(), Some(rate))?.delays;
         self.batches += load.half().len();
         table.diverted = self.gateway.diverted()?;
         let (raw, events) = self.arrived()?;

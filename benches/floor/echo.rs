@@ -5,7 +5,6 @@
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -19,7 +18,7 @@ use loadtest::process::Process;
 use tempfile::TempDir;
 
 use crate::arguments::Arguments;
-use crate::client::Client;
+use crate::client::{Client, SETTLE};
 use crate::table::Figure;
 use crate::{Load, cpu};
 
@@ -41,17 +40,17 @@ impl Echo {
         let program = std::env::current_exe()?;
         let process = Process::start(&program, configure, &dir.path().join("echo.log"))?;
         let target = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let client = Client::connect(target, arguments.connections)?;
+        let client = Client::new(target, arguments.connections)?;
         Ok(Self { process, client, _dir: dir })
     }
 
     /// What the server spends on these requests.
-    pub(crate) fn round(&mut self, load: &Load, range: Range<usize>) -> anyhow::Result<Figure> {
+    pub(crate) fn round(&self, load: &Load, range: Range<usize>) -> anyhow::Result<Figure> {
+        let streams = self.client.connect()?;
         let before = cpu::child(self.process.id())?;
         let batches = range.len();
-        let seen = self.client.send(&load.requests, range, None)?;
-        // The last replies are out before the server has put their requests away.
-        std::thread::sleep(Duration::from_millis(20));
+        let seen = self.client.send(streams, &load.requests, range, None)?;
+        std::thread::sleep(SETTLE);
         let spent = cpu::child(self.process.id())?.saturating_sub(before);
         Ok(Figure::of(batches, spent, seen.took))
     }

@@ -3,6 +3,7 @@
 //!
 //! Its CPU counts from the first request of a round until everything has reached its sink.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::Range;
@@ -19,7 +20,7 @@ use tidegate::settings::Settings;
 use toml::{Table, Value};
 
 use crate::arguments::{Arguments, Combination};
-use crate::client::Client;
+use crate::client::{Client, SETTLE};
 use crate::table::Figure;
 use crate::{Load, cpu, load};
 
@@ -46,6 +47,16 @@ pub(crate) struct Gateway {
     settings: Settings,
     is_store: bool,
     _dir: TempDir,
+}
+
+/// What one round of a gateway gave.
+pub(crate) struct Round {
+    /// Its cost.
+    pub(crate) figure: Figure,
+    /// The same by name of thread.
+    pub(crate) threads: BTreeMap<String, Duration>,
+    /// Of each reply, in microseconds.
+    pub(crate) delays: Vec<u32>,
 }
 
 /// How long it may take to be ready.
@@ -75,7 +86,7 @@ impl Gateway {
         };
         let process = Process::start(&arguments.gateway, run, &dir.path().join("gateway.log"))?;
         wait_until_ready(&process, admin)?;
-        let client = Client::connect(listen, arguments.connections)?;
+        let client = Client::new(listen, arguments.connections)?;
         let is_store = matches!(sink, Sink::Store);
         Ok(Self { process, client, admin, settings, is_store, _dir: dir })
     }
@@ -85,27 +96,32 @@ impl Gateway {
         &self.settings
     }
 
-    /// What it spends on these requests, and the delay of each reply.
+    /// What it spends on these requests, and how long each reply takes.
     pub(crate) fn round(
-        &mut self,
+        &self,
         load: &Load,
         range: Range<usize>,
         rate: Option<f64>,
-    ) -> anyhow::Result<(Figure, Vec<u32>)> {
-        let before = cpu::child(self.process.id())?;
+    ) -> anyhow::Result<Round> {
+        let streams = self.client.connect()?;
+        let before = cpu::child_threads(self.process.id())?;
         let batches = range.len();
-        let seen = self.client.send(&load.requests, range, rate);
+        let seen = self.client.send(streams, &load.requests, range, rate);
         let seen = seen.with_context(|| self.process.log_tail())?;
         self.drain()?;
-        let spent = cpu::child(self.process.id())?.saturating_sub(before);
-        Ok((Figure::of(batches, spent, seen.took), seen.delays))
+        let mut threads = cpu::child_threads(self.process.id())?;
+        for (name, spent) in &mut threads {
+            *spent = spent.saturating_sub(before.get(name).copied().unwrap_or_default());
+        }
+        let spent = threads.values().sum();
+        Ok(Round { figure: Figure::of(batches, spent, seen.took), threads, delays: seen.delays })
     }
 
     /// Waits without asking the gateway, which would cost it something.
     fn drain(&self) -> anyhow::Result<()> {
         if !self.is_store {
             // What is answered has its delivery reports; only its memory is still given back.
-            sleep(Duration::from_millis(20));
+            sleep(SETTLE);
             return Ok(());
         }
         let until = Instant::now() + DRAIN;

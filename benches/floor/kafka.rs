@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::thread::{JoinHandle, sleep};
+use std::thread::{JoinHandle, park_timeout, sleep};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
@@ -50,6 +50,7 @@ struct Parcel {
 /// Batches on their way, one slot each.
 struct Flight {
     left: Box<[AtomicU32]>,
+    reports: AtomicU64,
     failed: AtomicU64,
     stopping: AtomicBool,
 }
@@ -69,6 +70,7 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, slot: usize) {
+        self.flight.reports.fetch_add(1, Ordering::Relaxed);
         if result.is_err() {
             self.flight.failed.fetch_add(1, Ordering::Relaxed);
         }
@@ -85,6 +87,7 @@ impl Bare {
     pub(crate) fn start(settings: &Settings, load: &Load, at_once: usize) -> anyhow::Result<Self> {
         let flight = Arc::new(Flight {
             left: (0..at_once).map(|_| AtomicU32::new(0)).collect(),
+            reports: AtomicU64::new(0),
             failed: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
         });
@@ -99,7 +102,9 @@ impl Bare {
         let report = Duration::from_millis(settings.kafka.report_ms);
         let poller = {
             let (producer, flight) = (Arc::clone(&producer), Arc::clone(&flight));
-            std::thread::spawn(move || poll(&producer, &flight, report))
+            std::thread::Builder::new()
+                .name("bare-poll".to_owned())
+                .spawn(move || poll(&producer, &flight, report))?
         };
         let raw_topic = format!("{}.raw", settings.kafka.topic_prefix);
         let parcels = prepare(settings, load)?;
@@ -116,6 +121,9 @@ impl Bare {
             let slot = self.landed.recv()?;
             let before = cpu::this_thread();
             self.send(parcel, slot)?;
+            if let Some(poller) = &self.poller {
+                poller.thread().unpark();
+            }
             sending += cpu::this_thread().saturating_sub(before);
         }
         let slots = self.flight.left.len();
@@ -162,8 +170,11 @@ impl Bare {
 impl Drop for Bare {
     fn drop(&mut self) {
         self.flight.stopping.store(true, Ordering::Release);
-        if self.poller.take().is_some_and(|poller| poller.join().is_err()) {
-            eprintln!("the polling thread panicked");
+        if let Some(poller) = self.poller.take() {
+            poller.thread().unpark();
+            if poller.join().is_err() {
+                eprintln!("the polling thread panicked");
+            }
         }
     }
 }
@@ -176,17 +187,26 @@ fn wait(start: Instant, number: usize, rate: Option<f64>) {
     }
 }
 
-/// As the gateway's polling thread does it.
+/// As the gateway's polling thread does it: on a timer, everything that is there.
 fn poll(producer: &BaseProducer<Reports>, flight: &Flight, report: Duration) {
     while !flight.stopping.load(Ordering::Acquire) {
         if producer.in_flight_count() == 0 {
-            producer.poll(Duration::from_millis(50).min(report * 10));
-        } else {
+            // Nothing is out: whoever produces unparks.
+            park_timeout(IDLE_POLL);
+        }
+        sleep(report);
+        loop {
+            let before = flight.reports.load(Ordering::Relaxed);
             producer.poll(Duration::ZERO);
-            sleep(report);
+            if flight.reports.load(Ordering::Relaxed) == before {
+                break;
+            }
         }
     }
 }
+
+/// How often an idle client is asked for errors.
+const IDLE_POLL: Duration = Duration::from_millis(100);
 
 /// The batches as the gateway would write them, under its rules and its node's name.
 fn prepare(settings: &Settings, load: &Load) -> anyhow::Result<Vec<Parcel>> {

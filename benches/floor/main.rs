@@ -6,7 +6,9 @@
 //! rounds, in which all parts take turns. [`table`] says what each row contains.
 
 use std::ops::Range;
+use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -31,13 +33,23 @@ mod table;
 use arguments::{Arguments, Combination};
 use duel::Duel;
 use gateway::{Gateway, Sink};
-use table::{Figure, Table};
+use table::Table;
 
 /// The gateway's allocator, so that the parts are not measured on another one.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("floor: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if let Some(port) = arguments.echo {
         return echo::serve(port);
@@ -54,18 +66,19 @@ fn main() -> anyhow::Result<()> {
         broker = Some(Broker::start(BrokerOptions::default()).context("starting Kafka")?);
     }
     let first = combinations.first().context("there is always one combination")?;
-    let mut parts = Parts::start(&arguments, &load)?;
+    let parts = Parts::start(&arguments, &load)?;
     let mut duel = match &broker {
         Some(broker) => Some(Duel::start(&arguments, broker, first, 0, &load)?),
         None => None,
     };
     let mut table = Table::default();
+    let start = Instant::now();
     for round in 0..arguments.rounds {
         parts.round(&load, round, &mut table)?;
         if let Some(duel) = &mut duel {
             duel.round(&load, round, &mut table)?;
         }
-        eprintln!("round {} of {}", round + 1, arguments.rounds);
+        eprintln!("round {} of {}, {:.1?}", round + 1, arguments.rounds, start.elapsed());
     }
     parts.finish(&load, &mut table)?;
     if let Some(duel) = duel {
@@ -116,8 +129,11 @@ impl Load {
     fn seal(arguments: &Arguments) -> Self {
         let (rounds, batches) = (arguments.rounds, arguments.batches);
         let count = WARM.end + rounds * batches + batches;
-        eprintln!("sealing {count} batches");
         let records = load::records(u32::try_from(count).unwrap_or(u32::MAX));
+        let sent: usize = records.iter().map(|record| record.body.len()).sum();
+        let plain: u64 = records.iter().map(|record| request::plain_bytes(&record.body)).sum();
+        let (sent, plain) = (sent / count, plain / count as u64);
+        println!("{count} batches of {} events; {sent} bytes each, {plain} inflated", load::EVENTS);
         let requests = records.iter().map(request::compose).collect();
         Self { records: records.into(), requests, batches, rounds }
     }
@@ -142,32 +158,29 @@ struct Parts {
 
 impl Parts {
     fn start(arguments: &Arguments, load: &Load) -> anyhow::Result<Self> {
-        let mut echo = echo::Echo::start(arguments)?;
+        let echo = echo::Echo::start(arguments)?;
         let journal = journal::Bare::open(arguments)?;
-        let mut embedded = Gateway::start(arguments, &Sink::Store)?;
+        let embedded = Gateway::start(arguments, &Sink::Store)?;
         echo.round(load, WARM)?;
         journal.round(load, WARM)?;
         embedded.round(load, WARM, None)?;
         Ok(Self { echo, journal, embedded })
     }
 
-    fn round(&mut self, load: &Load, round: usize, table: &mut Table) -> anyhow::Result<()> {
+    fn round(&self, load: &Load, round: usize, table: &mut Table) -> anyhow::Result<()> {
         let range = load.round(round);
         table.echo.push(self.echo.round(load, range.clone())?);
         table.inflate.push(stages::inflate(load)?);
         table.split.push(stages::split(load)?);
         table.refine.push(stages::refine(load, self.embedded.settings())?);
         table.journal.push(self.journal.round(load, range.clone())?);
-        let (figure, delays) = self.embedded.round(load, range, None)?;
-        table.embedded.push(figure);
-        table.embedded_delays.extend(delays);
+        table.embedded.push(self.embedded.round(load, range, None)?);
         Ok(())
     }
 
-    fn finish(mut self, load: &Load, table: &mut Table) -> anyhow::Result<()> {
-        let rate = Figure::median_rate(&table.embedded) / f64::from(load::EVENTS) / 2.0;
-        let (_, delays) = self.embedded.round(load, load.half(), Some(rate))?;
-        table.embedded_half = delays;
+    fn finish(self, load: &Load, table: &mut Table) -> anyhow::Result<()> {
+        let rate = table.embedded.rate() / f64::from(load::EVENTS) / 2.0;
+        table.embedded.half = self.embedded.round(load, load.half(), Some(rate))?.delays;
         self.embedded.check_store(load.half().end)
     }
 }

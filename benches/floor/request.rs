@@ -25,3 +25,8 @@ pub(crate) fn compose(record: &Record) -> Bytes {
     );
     Bytes::from([head.as_bytes(), &record.body].concat())
 }
+
+/// What a gzipped body says of its inflated size.
+pub(crate) fn plain_bytes(body: &[u8]) -> u64 {
+    body.last_chunk::<4>().map_or(0, |bytes| u64::from(u32::from_le_bytes(*bytes)))
+}

@@ -3,10 +3,12 @@
 //! The floor of a mode is the sum of the parts that no gateway can do without, each measured bare.
 //! Routing (the `_tg` object, topics, keys), books, metrics and the store's files are not in it.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::time::Duration;
 
 use crate::arguments::Combination;
+use crate::gateway::Round;
 use crate::load::EVENTS;
 
 /// One measurement of one part.
@@ -50,20 +52,52 @@ pub(crate) struct Table {
     /// The same flat out; not in any sum.
     pub(crate) flat_out: Vec<Figure>,
     /// The gateway with journal and store.
-    pub(crate) embedded: Vec<Figure>,
-    /// Its replies, in microseconds.
-    pub(crate) embedded_delays: Vec<u32>,
-    /// Its replies at half the load.
-    pub(crate) embedded_half: Vec<u32>,
+    pub(crate) embedded: Rounds,
     /// The gateway with Kafka, `ack = "kafka"`.
-    pub(crate) kafka: Vec<Figure>,
-    /// Its replies, in microseconds.
-    pub(crate) kafka_delays: Vec<u32>,
-    /// Its replies at half the load.
-    pub(crate) kafka_half: Vec<u32>,
+    pub(crate) kafka: Rounds,
     /// Batches that Kafka did not take in time, all rounds together.
     pub(crate) diverted: f64,
 }
+
+/// The rounds of one gateway.
+#[derive(Debug, Default)]
+pub(crate) struct Rounds {
+    figures: Vec<Figure>,
+    threads: BTreeMap<String, Vec<Figure>>,
+    /// Of each reply of all rounds, in microseconds.
+    delays: Vec<u32>,
+    /// The same at half the load.
+    pub(crate) half: Vec<u32>,
+}
+
+impl Rounds {
+    /// Adds one.
+    pub(crate) fn push(&mut self, round: Round) {
+        for (name, spent) in round.threads {
+            let figure = Figure::of(round.delays.len(), spent, Duration::from_secs(1));
+            self.threads.entry(name).or_default().push(figure);
+        }
+        self.figures.push(round.figure);
+        self.delays.extend(round.delays);
+    }
+
+    /// Events per second.
+    pub(crate) fn rate(&self) -> f64 {
+        Figure::median_rate(&self.figures)
+    }
+
+    /// The dearest kinds of threads with their cost.
+    fn dearest(&self) -> String {
+        let mut threads: Vec<_> =
+            self.threads.iter().map(|(name, figures)| (median(figures), name)).collect();
+        threads.sort_by(|one, other| other.0.total_cmp(&one.0));
+        let texts = threads.iter().take(THREADS_SHOWN).map(|(ns, name)| format!("{name} {ns:.0}"));
+        texts.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Kinds of threads in the table.
+const THREADS_SHOWN: usize = 6;
 
 /// The columns of [`Table::sweep_row`].
 pub(crate) const SWEEP_HEAD: &str = concat!(
@@ -82,10 +116,10 @@ impl Table {
     pub(crate) fn sweep_row(&self, combination: &Combination) -> String {
         let Combination { linger_ms, partitions, compression } = combination;
         let (d2, floor, gateway) =
-            (median(&self.paced), self.floor(&self.paced), median(&self.kafka));
-        let rate = thousands(Figure::median_rate(&self.kafka));
-        let [p50, p99] = percentiles(&self.kafka_delays);
-        let [half_p50, half_p99] = percentiles(&self.kafka_half);
+            (median(&self.paced), self.floor(&self.paced), median(&self.kafka.figures));
+        let rate = thousands(self.kafka.rate());
+        let [p50, p99] = percentiles(&self.kafka.delays);
+        let [half_p50, half_p99] = percentiles(&self.kafka.half);
         let ratio = gateway / floor;
         let settings = format!("{linger_ms:>6} {partitions:>10} {compression:<11}");
         let costs = format!("{d2:>8.0} {floor:>8.0} {gateway:>8.0} {ratio:>6.2} {rate:>10}");
@@ -98,30 +132,30 @@ impl Table {
     }
 
     fn mode(&self, f: &mut Formatter<'_>, mode: &Mode<'_>) -> fmt::Result {
-        let floor = self.floor(mode.durable);
-        let gateway = median(mode.gateway);
-        let rate = thousands(Figure::median_rate(mode.gateway));
-        let [p50, p99] = percentiles(mode.delays);
-        let [half_p50, half_p99] = percentiles(mode.half);
+        let Mode { name, sum, durable, gateway } = mode;
+        let (floor, cost) = (self.floor(durable), median(&gateway.figures));
+        let [p50, p99] = percentiles(&gateway.delays);
+        let [half_p50, half_p99] = percentiles(&gateway.half);
+        let (rate, spread) = (thousands(gateway.rate()), spread(&gateway.figures));
         writeln!(f)?;
-        writeln!(f, "{:<34} {floor:>8.0}", format!("{} floor: {}", mode.name, mode.sum))?;
-        writeln!(
-            f,
-            "{:<34} {gateway:>8.0} {rate:>12}  p50 {p50:.1} ms, p99 {p99:.1} ms; at half this load \
-             p50 {half_p50:.1} ms, p99 {half_p99:.1} ms",
-            format!("{} gateway", mode.name)
-        )?;
-        writeln!(f, "{:<34} {:>8.2}", "ratio", gateway / floor)
+        line(f, &format!("{name} floor"), floor, "", sum)?;
+        line(f, &format!("{name} gateway"), cost, &rate, &format!("all of it ({spread})"))?;
+        writeln!(f, "    by thread: {}", gateway.dearest())?;
+        writeln!(f, "    replies flat out: p50 {p50:.1} ms, p99 {p99:.1} ms")?;
+        writeln!(f, "    replies at half this load: p50 {half_p50:.1} ms, p99 {half_p99:.1} ms")?;
+        writeln!(f, "{:<34} {:>8.2}", format!("{name} ratio"), cost / floor)
     }
+}
+
+fn line(f: &mut Formatter<'_>, name: &str, ns: f64, rate: &str, note: &str) -> fmt::Result {
+    writeln!(f, "{name:<34} {ns:>8.0} {rate:>12}  {note}")
 }
 
 struct Mode<'a> {
     name: &'static str,
     sum: &'static str,
     durable: &'a [Figure],
-    gateway: &'a [Figure],
-    delays: &'a [u32],
-    half: &'a [u32],
+    gateway: &'a Rounds,
 }
 
 impl Display for Table {
@@ -143,35 +177,16 @@ impl Display for Table {
         ] {
             if !figures.is_empty() {
                 let rate = thousands(Figure::median_rate(figures));
-                let (ns, spread) = (median(figures), spread(figures));
-                writeln!(f, "{name:<34} {ns:>8.0} {rate:>12}  {note} ({spread})")?;
+                line(f, name, median(figures), &rate, &format!("{note} ({})", spread(figures)))?;
             }
         }
-        self.mode(
-            f,
-            &Mode {
-                name: "embedded",
-                sum: "a + b + c + d1",
-                durable: &self.journal,
-                gateway: &self.embedded,
-                delays: &self.embedded_delays,
-                half: &self.embedded_half,
-            },
-        )?;
-        if self.kafka.is_empty() {
+        let (durable, gateway) = (&self.journal, &self.embedded);
+        self.mode(f, &Mode { name: "embedded", sum: "a + b + c + d1", durable, gateway })?;
+        if self.kafka.figures.is_empty() {
             return Ok(());
         }
-        self.mode(
-            f,
-            &Mode {
-                name: "kafka",
-                sum: "a + b + c + d2",
-                durable: &self.paced,
-                gateway: &self.kafka,
-                delays: &self.kafka_delays,
-                half: &self.kafka_half,
-            },
-        )?;
+        let (durable, gateway) = (&self.paced, &self.kafka);
+        self.mode(f, &Mode { name: "kafka", sum: "a + b + c + d2", durable, gateway })?;
         if self.diverted > 0.0 {
             writeln!(f, "{} batches were diverted to the journal: not a clean run", self.diverted)?;
         }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
@@ -47,6 +47,7 @@ pub struct Kafka {
     raw_topic: String,
     state: Arc<State>,
     poller: Mutex<Option<JoinHandle<()>>>,
+    poller_thread: Thread,
 }
 
 /// What librdkafka last said of itself, for readiness and logs.
@@ -59,8 +60,8 @@ pub struct State {
     trouble: Mutex<Option<String>>,
 }
 
-/// How long an idle client is listened to before the thread looks whether it has to stop.
-const IDLE_POLL: Duration = Duration::from_millis(5);
+/// How often an idle client is asked for errors, and the thread looks whether it has to stop.
+const IDLE_POLL: Duration = Duration::from_millis(100);
 /// Dead letters between a report and their own produce call; beyond it the record is retried.
 const LETTERS_MAX: usize = 10_000;
 
@@ -107,6 +108,7 @@ impl Kafka {
             slots,
             raw_topic: format!("{}.raw", settings.topic_prefix),
             state,
+            poller_thread: poller.thread().clone(),
             poller: Mutex::new(Some(poller)),
         })
     }
@@ -176,6 +178,7 @@ impl Cluster for Kafka {
                 send(bit, &mut |opaque| self.send_row(parcel, row, opaque));
             }
         }
+        self.poller_thread.unpark();
         tracker
     }
 
@@ -195,6 +198,7 @@ impl Cluster for Kafka {
 impl Drop for Kafka {
     fn drop(&mut self) {
         self.state.stopping.store(true, Ordering::Release);
+        self.poller_thread.unpark();
         if let Some(poller) = self.poller.lock().take()
             && poller.join().is_err()
         {
@@ -238,14 +242,14 @@ fn config(settings: &Settings, record_bytes_max: u64) -> ClientConfig {
 }
 
 fn poll(producer: &BaseProducer<Reports>, state: &State, report_ms: Duration) {
+    // Never in a poll that waits: it spins through the last millisecond of its patience.
     if producer.in_flight_count() == 0 {
-        // Nothing is out: the client wakes this thread for errors, and for the first report.
-        producer.poll(IDLE_POLL);
-    } else {
-        // Collected on a timer: a wake-up per report would cost more than the report.
-        std::thread::sleep(report_ms);
-        serve_all(producer, state);
+        // Nothing is out: whoever produces unparks.
+        std::thread::park_timeout(IDLE_POLL);
     }
+    // Collected on a timer: a wake-up per report would cost more than the report.
+    std::thread::sleep(report_ms);
+    serve_all(producer, state);
 }
 
 /// A poll without a wait serves one event; this serves all that are there.

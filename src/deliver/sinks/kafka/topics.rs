@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Partitions of new topics.
+    /// Partitions of new topics; as many as a topic has consumers, as each costs CPU and latency.
     pub partitions: u32,
     /// Replicas of new topics; 3 with `min.insync.replicas` 2 survives the loss of a broker.
     pub replication: u32,
@@ -29,7 +29,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { partitions: 4, replication: 1, retention_ms: 7 * 24 * 3_600_000 }
+        Self { partitions: 1, replication: 1, retention_ms: 7 * 24 * 3_600_000 }
     }
 }
 
