@@ -35,10 +35,6 @@ use duel::Duel;
 use gateway::{Gateway, Sink};
 use table::Table;
 
-/// The gateway's allocator, so that the parts are not measured on another one.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -60,6 +56,8 @@ fn run() -> anyhow::Result<()> {
         return Ok(());
     }
     let load = Load::seal(&arguments);
+    let busy = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("load average of this machine before the start: {}", busy.trim());
     let combinations = arguments.combinations();
     let mut broker = None;
     if !arguments.embedded_only {

@@ -9,6 +9,10 @@ use loadtest::batch::{Generator, Origin, Plan};
 use tidegate::model::{Coding, Facts, Format, KeyKind, Record};
 use uuid::Uuid;
 
+/// The gateway's allocator, so that nothing is measured on another one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Events in a batch.
 pub(crate) const EVENTS: u16 = 50;
 

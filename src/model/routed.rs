@@ -59,6 +59,46 @@ pub struct Row {
     pub ts_ms: i64,
 }
 
+impl Drop for Routed {
+    fn drop(&mut self) {
+        space::give(std::mem::take(&mut self.values));
+    }
+}
+
+/// Buffers for [`Routed::values`] that go round: one thread fills them, another empties them, and
+/// fresh pages for each batch would cost more than what is written to them.
+pub mod space {
+    use parking_lot::Mutex;
+
+    /// Buffers kept.
+    const BUFFERS_MAX: usize = 64;
+    /// Capacities are rounded up to this, so that batches of similar size can share buffers.
+    const STEP_BYTES: usize = 16 << 10;
+    /// Largest buffer kept, so that the most that is held is their product, 8 MiB.
+    const BUFFER_BYTES_MAX: usize = 128 << 10;
+
+    static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
+
+    /// An empty buffer with at least this capacity.
+    pub fn take(bytes: usize) -> Vec<u8> {
+        let kept = if bytes <= BUFFER_BYTES_MAX { KEPT.lock().pop() } else { None };
+        kept.filter(|buffer| buffer.capacity() >= bytes)
+            .unwrap_or_else(|| Vec::with_capacity(bytes.next_multiple_of(STEP_BYTES)))
+    }
+
+    /// Takes a buffer back.
+    pub(super) fn give(mut buffer: Vec<u8>) {
+        let fits = (1..=BUFFER_BYTES_MAX).contains(&buffer.capacity());
+        if fits {
+            buffer.clear();
+            let mut kept = KEPT.lock();
+            if kept.len() < BUFFERS_MAX {
+                kept.push(buffer);
+            }
+        }
+    }
+}
+
 impl Routed {
     /// Bytes that this takes while it waits to be delivered.
     pub fn bytes(&self) -> usize {

@@ -10,6 +10,7 @@ use super::key::{self, span};
 use super::table::{Table, Target};
 use crate::json;
 use crate::model::batch::made_id;
+use crate::model::routed::space;
 use crate::model::{Batch, Event, Facts, Refusal, Routed, Row};
 
 pub(super) fn compose(
@@ -33,7 +34,7 @@ pub(super) fn compose(
     }
     let instance = json::unescape(batch.header.instance.of(body)).into_owned();
     let mut routed = Routed {
-        values: Vec::with_capacity(bytes),
+        values: space::take(bytes),
         keys: instance.clone().into_bytes(),
         rows: Vec::with_capacity(batch.events.len()),
         instance,

@@ -27,7 +27,8 @@ pub(super) fn lanes(names: &[&str]) -> Arc<[Lane]> {
 }
 
 pub(super) fn parcel(table: &Arc<[Lane]>, events: &[Event<'_>]) -> Parcel {
-    let mut routed = Routed { lanes: Arc::clone(table), ..Routed::default() };
+    let mut routed = Routed::default();
+    routed.lanes = Arc::clone(table);
     for (index, (lane, kind, ts_ms, id)) in (0..).zip(events) {
         let at = |bytes: &[u8]| u32::try_from(bytes.len()).expect("small");
         let start = at(&routed.values);
