@@ -155,12 +155,13 @@ impl Rulebooks {
 mod tests {
     use super::*;
 
+    #[derive(Deserialize)]
+    struct Routes {
+        routes: Vec<route::Route>,
+    }
+
     fn shape(lane: &str) -> Shape {
         let routes = format!("[[routes]]\ntypes = ['a']\nlane = '{lane}'");
-        #[derive(Deserialize)]
-        struct Routes {
-            routes: Vec<route::Route>,
-        }
         let routes: Routes = toml::from_str(&routes).expect("valid");
         Shape { routes: routes.routes, topic_prefix: "tidegate".into(), ..Shape::default() }
     }

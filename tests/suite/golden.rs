@@ -58,7 +58,7 @@ fn tier_2_values_have_their_bytes() {
     let body = Bytes::from(pages::case("routing.ndjson"));
     let mut record = Record { facts: facts(), body };
     let (_, routed) = refine(&mut record, None, &routing(), |_, _, _| ()).expect("a good batch");
-    let text = String::from_utf8(routed.values).expect("UTF-8");
+    let text = String::from_utf8(routed.values.clone()).expect("UTF-8");
     pages::compare("tier2.ndjson", &text);
 }
 

@@ -92,6 +92,8 @@ pub fn catch_up(parts: Parts) -> Result<(), Error> {
     work.checkpoint()
 }
 
+/// How long batches collect before they are written on; well below `flush_ms`.
+const COLLECT: Duration = Duration::from_millis(4);
 /// Between attempts to open a store again.
 const REOPEN_EVERY: Duration = Duration::from_secs(1);
 
@@ -228,6 +230,11 @@ impl Work {
     }
 
     fn wait(&mut self, stopped: &Receiver<()>, flush_every: Duration) {
+        // Batches collect for a moment: a wake-up for each would cost more than the batch itself.
+        let ended = stopped.recv_timeout(COLLECT).is_ok();
+        if ended || !self.feed.follower().is_empty() {
+            return;
+        }
         let followed = select! {
             recv(stopped) -> _ => None,
             recv(self.feed.follower()) -> followed => followed.ok(),
