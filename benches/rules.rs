@@ -57,7 +57,7 @@ fn rules(count: usize) -> Rules {
            apps = ["video", "news"]
            bytes = { max = 10 }"#,
         r#"types = ["order.submit"]
-           where = [{ field = "props.currency", equals = "XXX" }]"#,
+           where = [{ field = "props.currency", equals = "none" }]"#,
     ];
     let texts: Vec<_> = (0..count)
         .zip(conditions.iter().cycle())

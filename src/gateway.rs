@@ -394,4 +394,10 @@ impl admin::Status for Status {
             .set(self.life.connections.load(Ordering::Acquire) as f64);
         self.render.as_ref().map(PrometheusHandle::render).unwrap_or_default()
     }
+
+    fn tick(&self) {
+        if let Some(render) = &self.render {
+            render.run_upkeep();
+        }
+    }
 }

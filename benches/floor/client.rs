@@ -31,6 +31,8 @@ pub(crate) struct Seen {
     pub(crate) took: Duration,
     /// From the moment at which each request was due to its reply, in microseconds.
     pub(crate) delays: Vec<u32>,
+    /// When requests left, in microseconds since the first, ascending.
+    pub(crate) departures: Vec<u64>,
 }
 
 /// How long a server may take until it listens.
@@ -67,7 +69,7 @@ impl Client {
         range: Range<usize>,
         rate: Option<f64>,
     ) -> anyhow::Result<Seen> {
-        let mut seen = Seen { took: Duration::ZERO, delays: Vec::with_capacity(range.len()) };
+        let mut seen = Seen { took: Duration::ZERO, delays: Vec::new(), departures: Vec::new() };
         self.runtime.block_on(async {
             let start = Instant::now();
             let mut open = JoinSet::new();
@@ -78,9 +80,13 @@ impl Client {
                 open.spawn(turns(stream, requests, next, range.end, due));
             }
             while let Some(done) = open.join_next().await {
-                seen.delays.extend(done??);
+                for (departure, delay) in done?? {
+                    seen.departures.push(departure);
+                    seen.delays.push(delay);
+                }
             }
             seen.took = start.elapsed();
+            seen.departures.sort_unstable();
             anyhow::Ok(())
         })?;
         Ok(seen)
@@ -110,21 +116,23 @@ async fn turns(
     next: Arc<AtomicUsize>,
     end: usize,
     due: Due,
-) -> anyhow::Result<Vec<u32>> {
-    let (mut delays, mut answer) = (Vec::new(), Vec::with_capacity(4_096));
+) -> anyhow::Result<Vec<(u64, u32)>> {
+    let (mut trips, mut answer) = (Vec::new(), Vec::with_capacity(4_096));
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
         let Some(request) = requests.get(..end).and_then(|all| all.get(number)) else { break };
-        let due = due.wait(number).await;
+        let moment = due.wait(number).await;
+        let departure = u64::try_from(due.start.elapsed().as_micros()).unwrap_or(u64::MAX);
         write(&stream, request).await.context("sending a request")?;
         answer.clear();
         while !is_whole(&answer)? {
             let read = read(&stream, &mut answer).await.context("reading a reply")?;
             ensure!(read > 0, "the server closed a connection");
         }
-        delays.push(u32::try_from(due.elapsed().as_micros()).unwrap_or(u32::MAX));
+        let delay = u32::try_from(moment.elapsed().as_micros()).unwrap_or(u32::MAX);
+        trips.push((departure, delay));
     }
-    Ok(delays)
+    Ok(trips)
 }
 
 async fn write(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {

@@ -1,5 +1,6 @@
-//! The gateway and the bare producer on one Kafka, in turns: the bare one at the rate that the
-//! gateway had in the same round, because librdkafka's price depends on the rate, and flat out.
+//! The gateway and the bare producer on one Kafka, in turns. The bare one gets each batch at the
+//! moment at which the gateway got it in the same round, because librdkafka's price depends on rate
+//! and bursts; and then all of them flat out.
 //!
 //! Both write to the same topics, and what they wrote is compared before it counts.
 
@@ -59,9 +60,8 @@ impl Duel {
         let range = load.round(round);
         let batches = range.len();
         let seen = self.gateway.round(load, range, None)?;
-        let rate = seen.figure.per_s / f64::from(load::EVENTS);
+        table.paced.push(self.bare.round(batches, Some(&seen.arrivals))?);
         table.kafka.push(seen);
-        table.paced.push(self.bare.round(batches, Some(rate))?);
         table.flat_out.push(self.bare.round(batches, None)?);
         self.batches += 3 * batches;
         Ok(())

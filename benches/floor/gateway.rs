@@ -57,6 +57,8 @@ pub(crate) struct Round {
     pub(crate) threads: BTreeMap<String, Duration>,
     /// Of each reply, in microseconds.
     pub(crate) delays: Vec<u32>,
+    /// When requests came, in microseconds since the first, ascending.
+    pub(crate) arrivals: Vec<u64>,
 }
 
 /// How long it may take to be ready.
@@ -114,7 +116,8 @@ impl Gateway {
             *spent = spent.saturating_sub(before.get(name).copied().unwrap_or_default());
         }
         let spent = threads.values().sum();
-        Ok(Round { figure: Figure::of(batches, spent, seen.took), threads, delays: seen.delays })
+        let figure = Figure::of(batches, spent, seen.took);
+        Ok(Round { figure, threads, delays: seen.delays, arrivals: seen.departures })
     }
 
     /// Waits without asking the gateway, which would cost it something.

@@ -111,13 +111,13 @@ impl Bare {
         Ok(Self { producer, flight, landed, parcels, raw_topic, poller: Some(poller) })
     }
 
-    /// What it spends on so many batches: flat out, or `rate` batches a second. Nothing else may
-    /// run in this process.
-    pub(crate) fn round(&self, batches: usize, rate: Option<f64>) -> anyhow::Result<Figure> {
+    /// What it spends on so many batches: flat out, or each at its moment, in microseconds. Nothing
+    /// else may run in this process.
+    pub(crate) fn round(&self, batches: usize, moments: Option<&[u64]>) -> anyhow::Result<Figure> {
         let (whole, generator) = (cpu::this_process(), cpu::this_thread());
         let (start, mut sending) = (Instant::now(), Duration::ZERO);
         for (number, parcel) in (0..batches).zip(self.parcels.iter().cycle()) {
-            wait(start, number, rate);
+            wait(start, moments.and_then(|moments| moments.get(number)));
             let slot = self.landed.recv()?;
             let before = cpu::this_thread();
             self.send(parcel, slot)?;
@@ -179,10 +179,13 @@ impl Drop for Bare {
     }
 }
 
-fn wait(start: Instant, number: usize, rate: Option<f64>) {
-    #[expect(clippy::cast_precision_loss, reason = "thousands of batches")]
-    let due = rate.map(|rate| Duration::from_secs_f64(number as f64 / rate));
-    if let Some(left) = due.and_then(|due| due.checked_sub(start.elapsed())) {
+/// Moments that are this near are taken together: a sleep is no shorter anyway.
+const NEAR: Duration = Duration::from_micros(100);
+
+fn wait(start: Instant, moment: Option<&u64>) {
+    let due = moment.map(|micros| Duration::from_micros(*micros));
+    let left = due.and_then(|due| due.checked_sub(start.elapsed()));
+    if let Some(left) = left.filter(|left| *left > NEAR) {
         sleep(left);
     }
 }

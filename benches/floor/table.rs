@@ -47,7 +47,7 @@ pub(crate) struct Table {
     pub(crate) refine: Vec<Figure>,
     /// (d1) The same bodies into a journal, with its syncs.
     pub(crate) journal: Vec<Figure>,
-    /// (d2) The same records into Kafka at the gateway's rate, until their reports.
+    /// (d2) The same records into Kafka at the gateway's moments, until their reports.
     pub(crate) paced: Vec<Figure>,
     /// The same flat out; not in any sum.
     pub(crate) flat_out: Vec<Figure>,
@@ -172,7 +172,11 @@ impl Display for Table {
             ("(c) split", &self.split, "the gateway's split, validating, no rules, one thread"),
             ("    inflate + split + route", &self.refine, "as the gateway calls them; in no sum"),
             ("(d1) journal append", &self.journal, "as many at once as connections, each synced"),
-            ("(d2) kafka, at the gateway's rate", &self.paced, "both tiers, until all reports"),
+            (
+                "(d2) kafka, as they came",
+                &self.paced,
+                "both tiers, each batch when the gateway got it",
+            ),
             ("     kafka, flat out", &self.flat_out, "the same without pacing; in no sum"),
         ] {
             if !figures.is_empty() {

@@ -23,10 +23,14 @@ pub trait Status: Send + Sync {
     fn ready(&self) -> (bool, String);
     /// Metrics in Prometheus' text format.
     fn metrics(&self) -> String;
+    /// Called every few seconds: histograms keep single samples until somebody folds them.
+    fn tick(&self);
 }
 
 /// Open connections of operators and scrapers.
 const CONNECTIONS_MAX: usize = 64;
+/// How often samples are folded, whether or not anybody reads the metrics.
+const TICK_EVERY: Duration = Duration::from_secs(5);
 /// How long a head may take.
 const HEAD_MS: u64 = 10_000;
 
@@ -38,6 +42,7 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut ticks = tokio::time::interval(TICK_EVERY);
     loop {
         let stream = tokio::select! {
             accepted = listener.accept() => match accepted {
@@ -48,6 +53,10 @@ pub async fn serve(
                     continue;
                 }
             },
+            _ = ticks.tick() => {
+                status.tick();
+                continue;
+            }
             () = ended(&mut gone) => return Ok(()),
         };
         let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
