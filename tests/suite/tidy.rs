@@ -95,6 +95,8 @@ fn the_floor_rule_sees_a_climb() {
     assert!(refused("model", "journal").is_some());
     assert!(refused("deliver", "journal").is_none());
     assert!(refused("ingest", "split").is_none());
+    let declared = "#[cfg(test)]\nmod tests;\nuse crate::ingest;\n#[cfg(test)]\nmod tests {}";
+    assert_eq!(imported(code(&declared.replace("{}", "{\nuse crate::gateway;"))).count(), 1);
     let imports: Vec<_> = imported("use crate::ingest::refine; crate::model::Event").collect();
     assert_eq!(imports, ["ingest", "model"]);
 }
@@ -227,7 +229,14 @@ fn module(path: &Path) -> Option<&str> {
 
 /// A file without its tests, which stand last.
 fn code(text: &str) -> &str {
-    text.split_once("#[cfg(test)]\nmod ").map_or(text, |(code, _)| code)
+    const MARK: &str = "#[cfg(test)]\nmod ";
+    // A declaration such as `mod tests;` stands among the others, with code behind it.
+    let inline = |at: &usize| {
+        let line = text[at + MARK.len()..].lines().next().unwrap_or_default();
+        line.ends_with('{')
+    };
+    let at = text.match_indices(MARK).map(|(at, _)| at).find(inline);
+    at.map_or(text, |at| &text[..at])
 }
 
 fn all_sources() -> Vec<(PathBuf, String)> {
