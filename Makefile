@@ -10,7 +10,7 @@ GATEWAY := target/release/tidegate
 # Offline works once everything is fetched; --locked keeps the versions of Cargo.lock.
 LOCKED := --locked
 
-.PHONY: help run test test-rust lint bench loadtest loadtest-quick fuzz audit clean setup setup-test
+.PHONY: help run test lint bench benches loadtest fuzz audit clean setup setup-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
