@@ -101,10 +101,11 @@ impl Tracker {
         }
     }
 
-    /// Records that are not confirmed: still out, or to be sent again.
+    /// Records that are not confirmed: still out, to be sent again, or undeliverable and not taken.
     pub fn left(&self) -> Owed {
         let state = self.state.lock();
-        state.open.iter().chain(state.retry.iter()).collect()
+        let stuck = state.undeliverable.iter().map(|(bit, _)| *bit);
+        state.open.iter().chain(state.retry.iter()).chain(stuck).collect()
     }
 
     /// Takes the records that nobody will ever take, with the reason for each.
@@ -142,8 +143,9 @@ mod tests {
         assert_eq!(tracker.left().iter().collect::<Vec<_>>(), [RAW, 2]);
         assert!(tracker.report(2, Fate::Undeliverable("too large")));
         assert!(tracker.is_done());
-        assert_eq!(tracker.left().iter().collect::<Vec<_>>(), [RAW]);
+        assert_eq!(tracker.left().iter().collect::<Vec<_>>(), [RAW, 2]);
         assert_eq!(tracker.take_undeliverable(), [(2, "too large")]);
+        assert_eq!(tracker.left().iter().collect::<Vec<_>>(), [RAW]);
         assert_eq!(tracker.cause(), Some("timeout"));
     }
 }

@@ -227,12 +227,13 @@ fn embedded_names() -> BTreeSet<String> {
         });
     drop((idle, client));
     let mut names = Page::read(&text).names;
-    // Rules that are gone: what was accepted under them can be drained no more.
+    // Rules that are gone: what was accepted under them waits for them, counted and not ready.
     binary.kill();
     fs::remove_dir_all(binary.data_dir().join("events")).expect("the store");
     fs::remove_dir_all(binary.data_dir().join("rules")).expect("the rules");
     binary.configure_anew(&CONFIGURATION.replace("no-debug", "no-debugging"));
-    binary.run();
+    binary.listen();
+    eventually("it says that it is not ready", || (binary.readiness()? == 503).then_some(()));
     let text = eventually("frames that cannot be split are counted", || {
         let text = binary.metrics();
         let page = Page::read(&text);

@@ -29,6 +29,8 @@ const WINDOW_BYTES_MAX: usize = 32 << 20;
 const RETRIES_MAX: usize = 65_536;
 /// How long a batch that came back waits before it is sent again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// How long the drainer waits after an error that only an operator can mend.
+const RESTART_AFTER: Duration = Duration::from_secs(1);
 /// How often the cursor is written and segments are freed.
 const CURSOR_EVERY: Duration = Duration::from_secs(1);
 
@@ -72,8 +74,9 @@ impl Drainer {
         let thread =
             std::thread::Builder::new().name("drain-kafka".to_owned()).spawn(move || {
                 let mut work = Work::new(parts, cursor, next, pause);
-                if let Err(error) = work.run(&stopped, &flag) {
-                    tracing::error!(%error, "the kafka drainer stopped; restart the gateway");
+                while let Err(error) = work.run(&stopped, &flag) {
+                    tracing::error!(%error, "the kafka drainer is stuck; trying again");
+                    stopped.recv_timeout(RESTART_AFTER).unwrap_or_default();
                 }
                 work.save_cursor();
             })?;
@@ -244,8 +247,9 @@ impl Work {
     }
 
     fn settle(&mut self, seq: u64, tracker: &Tracker, was_pending: bool) {
+        let undeliverable = tracker.take_undeliverable();
         let mut left = tracker.left();
-        for (bit, reason) in tracker.take_undeliverable() {
+        for (bit, reason) in undeliverable {
             let parcel = tracker.parcel();
             let (_, bytes) = sinks::original(parcel, bit);
             let facts = &parcel.record.facts;
@@ -282,11 +286,17 @@ impl Work {
                 Some(Entry::Record { record, .. }) => (self.parts.refine)(record).ok(),
                 _ => None,
             };
-            if let (Some(parcel), Some(retry)) = (parcel, self.retries.remove(&seq)) {
-                self.produce(seq, &Arc::new(parcel), retry.owed, false);
-            } else {
+            let Some(parcel) = parcel else {
+                // It stays owed, and the cursor stays before it.
                 metrics::counter!(names::UNREADABLE).increment(1);
-                tracing::error!(seq, "a frame to be sent again cannot be read");
+                tracing::error!(seq, "a frame to be sent again cannot be read; trying again");
+                if let Some(retry) = self.retries.get_mut(&seq) {
+                    retry.at = now + RESTART_AFTER;
+                }
+                continue;
+            };
+            if let Some(retry) = self.retries.remove(&seq) {
+                self.produce(seq, &Arc::new(parcel), retry.owed, false);
             }
         }
         Ok(())

@@ -1,8 +1,8 @@
 //! The drainer's source: every record frame once, in order, from memory or from the journal.
 //!
 //! The journal's writer passes live batches along after their fsync while there is room; a gap in
-//! their numbers, or silence, is filled by reading the log. A frame that cannot be refined is
-//! passed over with a log line and counted, never fatal: its bytes stay in the journal's segment.
+//! their numbers, or silence, is filled by reading the log. A frame that cannot be refined (its
+//! rules text is gone) is an error and is tried again: passing over it would drop what is owed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,30 +126,77 @@ impl Feed {
                 self.next = until;
                 return Ok(None);
             };
+            let fed = match frame.entry {
+                Entry::Record { pending, owed, record } => {
+                    Some(self.refine(frame.seq, pending, owed, record)?)
+                }
+                Entry::Settle { .. } => None,
+            };
             self.next = frame.seq + 1;
-            if let Entry::Record { pending, owed, record } = frame.entry
-                && let Some(fed) = self.refine(frame.seq, pending, owed, record)
-            {
-                return Ok(Some(fed));
+            if fed.is_some() {
+                return Ok(fed);
             }
         }
         Ok(None)
     }
 
-    fn refine(&self, seq: u64, pending: bool, owed: Vec<Owed>, record: Record) -> Option<Fed> {
+    fn refine(
+        &mut self,
+        seq: u64,
+        pending: bool,
+        owed: Vec<Owed>,
+        record: Record,
+    ) -> Result<Fed, Error> {
         if pending && seq >= self.born_seq {
-            return Some(Fed { seq, parcel: None, owed });
+            return Ok(Fed { seq, parcel: None, owed });
         }
         match (self.refine)(record) {
             Ok(parcel) => {
                 metrics::counter!(names::DRAINED, "source" => "journal").increment(1);
-                Some(Fed { seq, parcel: Some(Arc::new(parcel)), owed })
+                Ok(Fed { seq, parcel: Some(Arc::new(parcel)), owed })
             }
             Err(message) => {
-                tracing::error!(seq, message, "a journal frame cannot be drained");
                 metrics::counter!(names::UNREADABLE).increment(1);
-                None
+                // The reader is past the frame; the next attempt begins at it again.
+                self.reader = None;
+                Err(Error::Frame { seq, message })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::journal::{self, Draft};
+    use crate::model::Charge;
+
+    #[test]
+    fn a_frame_whose_rules_are_gone_is_tried_again_and_never_passed_over() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (journal, _) = journal::open(dir.path(), &journal::Settings::default()).expect("new");
+        let record = Parcel::empty().record;
+        for _ in 0..2 {
+            let draft = Draft::Record { pending: false, owed: &[], record: &record };
+            journal.append_wait(draft, None).expect("synced");
+        }
+        let mended = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&mended);
+        let refine = move |record| {
+            let parcel = Parcel { record, charge: Charge::default(), ..Parcel::empty() };
+            seen.load(Ordering::Acquire).then_some(parcel).ok_or_else(|| "no rules".to_owned())
+        };
+        let mut feed = Feed::new(journal, 1, u64::MAX, Arc::new(refine), |_| Vec::new());
+        for _ in 0..2 {
+            assert!(matches!(feed.advance(), Err(Error::Frame { seq: 1, .. })));
+            assert_eq!(feed.next_seq(), 1);
+        }
+        mended.store(true, Ordering::Release);
+        for seq in 1..=2 {
+            assert_eq!(feed.advance().expect("readable").map(|fed| fed.seq), Some(seq));
+        }
+        assert!(feed.advance().expect("readable").is_none());
     }
 }

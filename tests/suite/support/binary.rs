@@ -54,6 +54,19 @@ impl Binary {
 
     /// Serves, after a stop or a kill on other ports; waits until it is ready.
     pub(crate) fn run(&mut self) {
+        self.listen();
+        eventually("the gateway is ready", || (self.readiness()? == 200).then_some(()));
+    }
+
+    /// The status of `/readyz`, if it answers.
+    pub(crate) fn readiness(&self) -> Option<u16> {
+        let admin = self.addresses?.1;
+        let answer = Client::try_connect(admin).ok()?.try_send(&Request::get("/readyz")).ok()?;
+        Some(answer.status)
+    }
+
+    /// Serves, and does not ask whether it is ready.
+    pub(crate) fn listen(&mut self) {
         self.lives += 1;
         let log = self.log_path();
         let mut process = Process::start(
@@ -73,10 +86,6 @@ impl Binary {
         });
         self.addresses = Some(addresses);
         self.process = Some(process);
-        eventually("the gateway is ready", || {
-            let ready = Client::try_connect(addresses.1).ok()?.try_send(&Request::get("/readyz"));
-            ready.is_ok_and(|answer| answer.status == 200).then_some(())
-        });
     }
 
     /// SIGKILL.
