@@ -16,6 +16,8 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use loadtest::process::Process;
 use tempfile::TempDir;
+use tidegate::accept;
+use tidegate::settings::Settings;
 
 use crate::arguments::Arguments;
 use crate::client::{Client, SETTLE};
@@ -56,11 +58,21 @@ impl Echo {
     }
 }
 
-/// The server's process, until it is killed.
+/// The server's process, until it is killed: a listener and a runtime per worker, as the gateway.
 pub(crate) fn serve(port: u16) -> anyhow::Result<()> {
+    let workers = Settings::default().workers();
+    let listeners = accept::bind((Ipv4Addr::LOCALHOST, port).into(), workers)?;
+    let threads = listeners.into_iter().map(|listener| std::thread::spawn(|| listen(listener)));
+    for thread in threads.collect::<Vec<_>>() {
+        thread.join().map_err(|_| anyhow::anyhow!("an echo thread panicked"))??;
+    }
+    Ok(())
+}
+
+fn listen(listener: std::net::TcpListener) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let listener = tokio::net::TcpListener::from_std(listener)?;
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;

@@ -13,15 +13,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rdkafka::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use tidegate::clock;
 use tidegate::config::texts;
-use tidegate::deliver::sinks::kafka;
+use tidegate::deliver::sinks::kafka::{client, headers};
 use tidegate::ingest;
-use tidegate::model::facts::RECORD_VERSION;
-use tidegate::model::{Facts, Record, Routed};
+use tidegate::model::{Record, Routed};
 use tidegate::settings::Settings;
 
 use crate::table::Figure;
@@ -96,7 +95,7 @@ impl Bare {
             land.send(slot)?;
         }
         let reports = Reports { flight: Arc::clone(&flight), landed: land };
-        let client = client(&settings.kafka, settings.record_bytes_max());
+        let client = client::config(&settings.kafka, settings.record_bytes_max());
         let producer: BaseProducer<Reports> = client.create_with_context(reports)?;
         let producer = Arc::new(producer);
         let report = Duration::from_millis(settings.kafka.report_ms);
@@ -221,64 +220,8 @@ fn prepare(settings: &Settings, load: &Load) -> anyhow::Result<Vec<Parcel>> {
         (record.facts.node, record.facts.rules) = (node, book.hash);
         let class = Some(record.facts.class);
         let (_, routed) = ingest::refine(&mut record, class, &book, |_, _, _| ())?;
-        let headers = headers(&record.facts);
+        let headers = headers::pairs(&record.facts);
         parcels.push(Parcel { record, routed, headers });
     }
     Ok(parcels)
-}
-
-/// The gateway's tier-1 headers; [`crate::duel`] compares what both have written.
-fn headers(facts: &Facts) -> Vec<(&'static str, String)> {
-    vec![
-        ("tg-v", RECORD_VERSION.to_string()),
-        ("tg-app", facts.app.to_string()),
-        ("tg-kind", facts.key_kind.name().to_owned()),
-        ("tg-ip", facts.address.to_string()),
-        ("tg-ua", facts.user_agent.to_string()),
-        ("tg-coding", facts.coding.name().to_owned()),
-        ("tg-format", facts.format.name().to_owned()),
-        ("tg-recv", facts.arrival_ms.to_string()),
-        ("tg-sent", facts.sent_ms.unwrap_or_default().to_string()),
-        ("tg-wait", facts.wait_ms.unwrap_or_default().to_string()),
-        ("tg-attempt", facts.attempt.to_string()),
-        ("tg-class", facts.class.to_string()),
-        ("tg-batch", facts.batch.to_string()),
-        ("tg-made", u8::from(facts.batch_made).to_string()),
-        ("tg-rules", format!("{:016x}", facts.rules)),
-        ("tg-node", facts.node.to_string()),
-    ]
-}
-
-/// The gateway's client settings, line by line as in its sink.
-fn client(settings: &kafka::Settings, record_bytes_max: u64) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set_log_level(RDKafkaLogLevel::Warning);
-    let number = |value: u64| value.to_string();
-    for (name, value) in [
-        ("bootstrap.servers", settings.brokers.clone()),
-        ("client.id", "tidegate".to_owned()),
-        ("enable.idempotence", "true".to_owned()),
-        ("acks", "all".to_owned()),
-        ("partitioner", "murmur2_random".to_owned()),
-        ("allow.auto.create.topics", "false".to_owned()),
-        ("linger.ms", number(settings.linger_ms)),
-        ("compression.type", settings.compression.clone()),
-        ("message.timeout.ms", number(settings.message_timeout_ms)),
-        ("queue.buffering.max.messages", number(u64::from(settings.queue_records_max))),
-        ("queue.buffering.max.kbytes", number(settings.queue_bytes_max / 1_024)),
-        ("message.max.bytes", number(record_bytes_max)),
-        ("batch.size", number(1_000_000)),
-        ("request.timeout.ms", number(10_000)),
-        ("socket.timeout.ms", number(15_000)),
-        ("reconnect.backoff.max.ms", number(2_000)),
-        ("retry.backoff.max.ms", number(1_000)),
-        ("topic.metadata.propagation.max.ms", number(10_000)),
-        ("socket.keepalive.enable", "true".to_owned()),
-    ] {
-        config.set(name, value);
-    }
-    for (name, value) in &settings.properties {
-        config.set(name, value);
-    }
-    config
 }

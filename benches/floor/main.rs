@@ -168,9 +168,11 @@ impl Parts {
     fn round(&self, load: &Load, round: usize, table: &mut Table) -> anyhow::Result<()> {
         let range = load.round(round);
         table.echo.push(self.echo.round(load, range.clone())?);
-        table.inflate.push(stages::inflate(load)?);
-        table.split.push(stages::split(load)?);
-        table.refine.push(stages::refine(load, self.embedded.settings())?);
+        let settings = self.embedded.settings();
+        let threads = settings.workers();
+        table.inflate.push(stages::inflate(load, range.clone(), threads)?);
+        table.split.push(stages::split(load, range.clone(), threads)?);
+        table.refine.push(stages::refine(load, range.clone(), settings)?);
         table.journal.push(self.journal.round(load, range.clone())?);
         table.embedded.push(self.embedded.round(load, range, None)?);
         Ok(())

@@ -167,9 +167,17 @@ impl Display for Table {
         )?;
         writeln!(f, "{:<34} {:>8} {:>12}  what it is", "part", "ns/event", "events/s")?;
         for (name, figures, note) in [
-            ("(a) hyper echo", &self.echo, "http1, one thread: reads the body, answers 100 bytes"),
-            ("(b) inflate", &self.inflate, "the gateway's decoder, one thread"),
-            ("(c) split", &self.split, "the gateway's split, validating, no rules, one thread"),
+            (
+                "(a) hyper echo",
+                &self.echo,
+                "http1, a thread per worker: reads bodies, answers 100 bytes",
+            ),
+            ("(b) inflate", &self.inflate, "the gateway's decoder, a thread per worker"),
+            (
+                "(c) split",
+                &self.split,
+                "the gateway's split, validating, no rules, a thread per worker",
+            ),
             ("    inflate + split + route", &self.refine, "as the gateway calls them; in no sum"),
             ("(d1) journal append", &self.journal, "as many at once as connections, each synced"),
             (

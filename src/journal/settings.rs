@@ -20,6 +20,9 @@ pub struct Settings {
     /// The most that segments which still owe something may take on disk; beyond it appends of
     /// records are refused. Settlements may go over it by one segment, because they free space.
     pub bytes_max: u64,
+    /// How long a busy writer lets entries gather for its next sync. It is busy when the last group
+    /// had several; an entry that comes alone is never kept waiting. 0 for never.
+    pub gather_us: u64,
     /// How long a settlement that nobody waits for may wait for a record to ride with.
     pub quiet_ms: u64,
     /// How long the journal waits, once it is down, before it probes the disk again.
@@ -41,6 +44,7 @@ impl Default for Settings {
             group_bytes_max: 4 << 20,
             queue_bytes_max: 64 << 20,
             bytes_max: 10 << 30,
+            gather_us: 2_000,
             quiet_ms: 200,
             probe_ms: 1_000,
             follow_max: 4_096,
@@ -60,6 +64,7 @@ impl Settings {
             ("queue_bytes_max", self.queue_bytes_max > payload, "more than the largest frame"),
             ("bytes_max", self.bytes_max >= self.segment_bytes, "at least segment_bytes"),
             ("quiet_ms", self.quiet_ms > 0, "more than 0"),
+            ("gather_us", self.gather_us <= 100_000, "at most 100000"),
             ("probe_ms", self.probe_ms > 0, "more than 0"),
             ("follow_max", self.follow_max > 0, "more than 0"),
             ("read_ahead_bytes", self.read_ahead_bytes >= 64, "at least 64"),

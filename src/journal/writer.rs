@@ -24,6 +24,8 @@ pub(super) struct Writer {
     shared: Arc<Shared>,
     active: Option<Active>,
     group: Vec<Pending>,
+    /// Entries of the last group.
+    last_group: usize,
     next_seq: u64,
     /// Everything below this and above the last record that was followed is no record.
     follow_from: u64,
@@ -32,6 +34,9 @@ pub(super) struct Writer {
     /// A file that holds nothing and could not be deleted.
     leftover: Option<String>,
 }
+
+/// A group as large as this says that many append at once, and that more are on their way.
+const BUSY_FRAMES: usize = 8;
 
 /// The segment that is being written.
 struct Active {
@@ -47,6 +52,7 @@ impl Writer {
             shared,
             active: None,
             group: Vec::new(),
+            last_group: 0,
             next_seq,
             follow_from: next_seq,
             probe_at: None,
@@ -56,7 +62,12 @@ impl Writer {
 
     /// Runs until the queue is closed and empty.
     pub(super) fn run(mut self) {
+        let gather = Duration::from_micros(self.shared.settings.gather_us);
         loop {
+            // Each sync and each round of wake-ups costs the same for few entries as for many.
+            if self.last_group >= BUSY_FRAMES && !gather.is_zero() {
+                std::thread::sleep(gather);
+            }
             match self.shared.queue.take(&mut self.group, self.probe_at) {
                 Taken::Group => self.commit(),
                 Taken::Nothing => self.probe(),
@@ -83,6 +94,7 @@ impl Writer {
     }
 
     fn commit(&mut self) {
+        self.last_group = self.group.len();
         let bytes: u64 = self.group.iter().map(Pending::bytes).sum();
         let began = Instant::now();
         match self.write(bytes) {

@@ -71,11 +71,11 @@ pub mod space {
     use parking_lot::Mutex;
 
     /// Buffers kept.
-    const BUFFERS_MAX: usize = 64;
+    const BUFFERS_MAX: usize = 256;
     /// Capacities are rounded up to this, so that batches of similar size can share buffers.
-    const STEP_BYTES: usize = 16 << 10;
-    /// Largest buffer kept, so that the most that is held is their product, 8 MiB.
-    const BUFFER_BYTES_MAX: usize = 128 << 10;
+    const STEP_BYTES: usize = 8 << 10;
+    /// Largest buffer kept, so that the most that is held is their product, 16 MiB.
+    const BUFFER_BYTES_MAX: usize = 64 << 10;
 
     static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 

@@ -17,6 +17,9 @@ pub struct Tally {
     settled: bool,
 }
 
+/// Types in one batch, as a rule; more cost an allocation.
+const TYPES_USUAL: usize = 24;
+
 #[derive(Debug, Default, Clone)]
 struct Row {
     kind: TypeNumber,
@@ -28,7 +31,8 @@ struct Row {
 impl Tally {
     /// Counts what split found in `body`.
     pub fn count(app: &Arc<str>, batch: &Batch, body: &[u8]) -> Self {
-        let mut tally = Self { app: Arc::clone(app), rows: Vec::with_capacity(8), settled: false };
+        let mut tally =
+            Self { app: Arc::clone(app), rows: Vec::with_capacity(TYPES_USUAL), settled: false };
         let mut last = (&b""[..], 0);
         for event in &batch.events {
             let kind = event.kind.of(body);

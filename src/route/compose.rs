@@ -40,7 +40,7 @@ pub(super) fn compose(
         instance,
         lanes: std::sync::Arc::clone(table.lanes()),
     };
-    let mut targets = Targets { table, seen: Vec::new() };
+    let mut targets = Targets { table, seen: Vec::with_capacity(SEEN_MAX) };
     for event in kept() {
         let target = targets.find(event.kind.of(body));
         write_event(event, body, batch, &shared, target, &mut routed);

@@ -6,7 +6,7 @@ use crate::model::Facts;
 use crate::model::facts::RECORD_VERSION;
 
 /// The facts as pairs of header name and text, in their fixed order.
-pub(super) fn pairs(facts: &Facts) -> Vec<(&'static str, String)> {
+pub fn pairs(facts: &Facts) -> Vec<(&'static str, String)> {
     let mut pairs = vec![
         ("tg-v", RECORD_VERSION.to_string()),
         ("tg-app", facts.app.to_string()),

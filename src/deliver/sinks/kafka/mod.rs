@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 use parking_lot::Mutex;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
-mod headers;
+pub mod client;
+pub mod headers;
 mod letter;
 mod reports;
 mod rules;
@@ -84,7 +84,7 @@ impl Kafka {
             state: Arc::clone(&state),
             results: Results::new(),
         };
-        let producer: BaseProducer<Reports> = config(settings, record_bytes_max)
+        let producer: BaseProducer<Reports> = client::config(settings, record_bytes_max)
             .create_with_context(reports)
             .map_err(Error::Settings)?;
         let producer = Arc::new(producer);
@@ -205,40 +205,6 @@ impl Drop for Kafka {
             tracing::error!("the kafka polling thread panicked");
         }
     }
-}
-
-fn config(settings: &Settings, record_bytes_max: u64) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config.set_log_level(RDKafkaLogLevel::Warning);
-    let number = |value: u64| value.to_string();
-    for (name, value) in [
-        ("bootstrap.servers", settings.brokers.clone()),
-        ("client.id", "tidegate".to_owned()),
-        ("enable.idempotence", "true".to_owned()),
-        ("acks", "all".to_owned()),
-        // As Java clients have it, so that a key lands in the same partition whoever writes it.
-        ("partitioner", "murmur2_random".to_owned()),
-        ("allow.auto.create.topics", "false".to_owned()),
-        ("linger.ms", number(settings.linger_ms)),
-        ("compression.type", settings.compression.clone()),
-        ("message.timeout.ms", number(settings.message_timeout_ms)),
-        ("queue.buffering.max.messages", number(u64::from(settings.queue_records_max))),
-        ("queue.buffering.max.kbytes", number(settings.queue_bytes_max / 1_024)),
-        ("message.max.bytes", number(record_bytes_max)),
-        ("batch.size", number(1_000_000)),
-        ("request.timeout.ms", number(10_000)),
-        ("socket.timeout.ms", number(15_000)),
-        ("reconnect.backoff.max.ms", number(2_000)),
-        ("retry.backoff.max.ms", number(1_000)),
-        ("topic.metadata.propagation.max.ms", number(10_000)),
-        ("socket.keepalive.enable", "true".to_owned()),
-    ] {
-        config.set(name, value);
-    }
-    for (name, value) in &settings.properties {
-        config.set(name, value);
-    }
-    config
 }
 
 fn poll(producer: &BaseProducer<Reports>, state: &State, report_ms: Duration) {
