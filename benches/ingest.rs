@@ -71,8 +71,8 @@ impl Page {
         let (stop, stopping) = watch::channel(false);
         // The same batches come again and again: forgotten before, so that each is written.
         let forgetful = dedupe::Settings { batches_max: BODIES as usize / 2, ..settings.dedupe };
-        let (journal, _) =
-            journal::open(&dir.join("journal"), &settings.journal).expect("a fresh journal");
+        let (journal, _) = journal::open("main", &dir.join("journal"), &settings.journal)
+            .expect("a fresh journal");
         let budget_bytes = settings.memory.budget_bytes;
         let books = Rulebooks::open(dir.join("rules"), rulebook()).expect("a fresh folder");
         let ingest = Ingest {
@@ -133,7 +133,7 @@ impl Page {
     /// Nobody drains this journal, so its segments are let go here.
     fn let_go(&self) {
         let next = self.journal.synced() + 1;
-        self.journal.set_owed_from(next);
+        self.journal.set_owed_from("bench", next);
         self.journal.trim(next, u64::MAX, RETAIN_BYTES, clock::now_ms()).expect("segments can go");
     }
 }

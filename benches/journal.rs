@@ -66,7 +66,7 @@ fn append(runtime: &Runtime, journal: &Journal, record: &Arc<Record>, waiters: u
     }
     runtime.block_on(tasks);
     // What is durable is of no use here, and the disk is small.
-    journal.set_owed_from(journal.synced() + 1);
+    journal.set_owed_from("bench", journal.synced() + 1);
     journal.trim(u64::MAX, 0, 0, i64::MAX).expect("a working disk");
 }
 
@@ -84,7 +84,7 @@ fn appends(criterion: &mut Criterion) {
     let parent = std::env::var_os("TIDEGATE_BENCH_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
     let folder = tempfile::tempdir_in(parent).expect("a directory to write to");
-    let (journal, _) = open(folder.path(), &Settings::default()).expect("a working disk");
+    let (journal, _) = open("main", folder.path(), &Settings::default()).expect("a working disk");
     let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
     let record = Arc::new(record());
     let mut group = criterion.benchmark_group("journal");

@@ -232,7 +232,8 @@ impl Delivery {
     fn start(settings: &Settings, books: &Arc<Rulebooks>) -> Result<Self, Error> {
         let dir = settings.data_dir.join("journal");
         let failed = |source| Error::Journal { dir: dir.display().to_string(), source };
-        let (journal, recovered) = journal::open(&dir, &settings.journal).map_err(failed)?;
+        let (journal, recovered) =
+            journal::open("main", &dir, &settings.journal).map_err(failed)?;
         let dedupe = Dedupe::new(&settings.dedupe);
         let known = dedupe.rebuild(&journal, &settings.dedupe, clock::now_ms()).map_err(failed)?;
         tracing::debug!(known, "batches remembered from the journal");
@@ -254,6 +255,7 @@ impl Delivery {
         if settings.kafka.brokers.is_empty() {
             if let Some(from) = cursor.load() {
                 refuse_what_kafka_is_owed(&journal, from).map_err(failed)??;
+                journal.release("kafka");
             }
             let files = Some(Arc::new(files::Drainer::start(store)?));
             let policy = Deliver::new(journal.clone(), None);
@@ -263,6 +265,7 @@ impl Delivery {
             // The gateway ran embedded before: what it took then ends in the files.
             files::catch_up(store)?;
         }
+        journal.release("store");
         let born_seq = recovered.next_seq;
         if cursor.load().is_none() {
             // Before anything is accepted: a lost start would look like a new sink at the tail.

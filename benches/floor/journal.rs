@@ -30,7 +30,7 @@ impl Bare {
     /// Opens it, with the gateway's default settings.
     pub(crate) fn open(arguments: &Arguments) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir_in(&arguments.dir)?;
-        let (journal, _) = journal::open(dir.path(), &journal::Settings::default())?;
+        let (journal, _) = journal::open("main", dir.path(), &journal::Settings::default())?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Self { runtime, journal, at_once: arguments.connections, _dir: dir })
     }

@@ -33,15 +33,26 @@ struct Open {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// Opens the journal in a directory, recovers it, and starts its writer.
-pub fn open(directory: &Path, settings: &Settings) -> Result<(Journal, Recovered), Error> {
+/// The longest name of a thread that Linux shows.
+const THREAD_NAME_BYTES_MAX: usize = 15;
+
+/// Opens the journal in a directory, recovers it, and starts its writer. A process may have
+/// several, each in a directory of its own; the name tells them apart in metrics and logs.
+pub fn open(
+    name: &str,
+    directory: &Path,
+    settings: &Settings,
+) -> Result<(Journal, Recovered), Error> {
     settings.check()?;
+    let span = tracing::error_span!("journal", name);
+    let entered = span.enter();
     let disk = Arc::new(Directory::claim(directory)?);
-    let (journal, writer, recovered) = prepare(disk, settings)?;
+    let (journal, writer, recovered) = prepare(name, disk, settings)?;
     journal.warn_of_a_small_disk();
+    drop(entered);
     let thread = std::thread::Builder::new()
-        .name("journal".to_owned())
-        .spawn(move || writer.run())
+        .name(thread_name(name))
+        .spawn(move || span.in_scope(|| writer.run()))
         .map_err(|source| Error::disk("start the writer of", "journal", source))?;
     *journal.open.thread.lock() = Some(thread);
     Ok((journal, recovered))
@@ -49,13 +60,14 @@ pub fn open(directory: &Path, settings: &Settings) -> Result<(Journal, Recovered
 
 /// Recovers the journal on a disk; the writer does not run yet.
 pub(super) fn prepare(
+    name: &str,
     disk: Arc<dyn Disk>,
     settings: &Settings,
 ) -> Result<(Journal, Writer, Recovered), Error> {
     let opened = recover(&*disk, settings)?;
     let next_seq = opened.recovered.next_seq;
     let shared =
-        Arc::new(Shared::new(disk, settings.clone(), opened.journal, opened.table, next_seq));
+        Arc::new(Shared::new(name, disk, settings.clone(), opened.journal, opened.table, next_seq));
     let writer = Writer::new(Arc::clone(&shared), next_seq);
     let journal = Journal { open: Arc::new(Open { shared, thread: Mutex::default() }) };
     Ok((journal, writer, opened.recovered))
@@ -63,7 +75,7 @@ pub(super) fn prepare(
 
 impl Journal {
     /// Appends an entry. Never blocks: it is queued, or refused at once. The passenger is handed to
-    /// the follower together with the seq.
+    /// every follower together with the seq.
     pub fn append(&self, draft: Draft<'_>, passenger: Option<Arc<Parcel>>) -> Appended {
         let (sender, receiver) = oneshot::channel();
         match self.queue(draft, Some(sender), passenger) {
@@ -97,12 +109,13 @@ impl Journal {
         self.open.shared.down.load(Ordering::Acquire)
     }
 
-    /// Every record from now on, once it is durable, in order; a second call replaces the first.
-    /// What finds the channel full is not sent: after emptying the channel, and before it waits, a
-    /// follower compares its position with [`Journal::synced`] and reads the log up to there.
+    /// Every record from now on, once it is durable, in order; each call adds a follower, which
+    /// ends when its receiver is dropped. What finds the channel full is not sent: after emptying
+    /// the channel, and before it waits, a follower compares its position with [`Journal::synced`]
+    /// and reads the log up to there.
     pub fn follow(&self) -> Receiver<Followed> {
         let (sender, receiver) = bounded(self.open.shared.settings.follow_max);
-        *self.open.shared.follower.lock() = Some(sender);
+        self.open.shared.followers.lock().push(sender);
         receiver
     }
 
@@ -122,11 +135,17 @@ impl Journal {
         Cursor::open(Arc::clone(&shared.disk), shared.journal, sink)
     }
 
-    /// Tells the lowest seq that is still owed to any sink, by durable cursors. Nothing at or above
-    /// it is ever trimmed, and `bytes_max` counts from there. At the start it is the lowest cursor
-    /// found, and everything if there is none.
-    pub fn set_owed_from(&self, seq: u64) {
-        self.open.shared.with_table(|table| table.set_owed_from(seq));
+    /// Tells the lowest seq that is still owed to a sink, by its durable cursor. Nothing at or above
+    /// the lowest of all sinks is ever trimmed, and `bytes_max` counts from there. A sink that never
+    /// said anything holds what its cursor file said at the start; everything is owed as long as
+    /// there is no sink at all.
+    pub fn set_owed_from(&self, sink: &str, seq: u64) {
+        self.open.shared.with_table(|table| table.set_owed_from(sink, seq));
+    }
+
+    /// Says that a sink is out of use, so that its cursor file holds nothing back any more.
+    pub fn release(&self, sink: &str) {
+        self.set_owed_from(sink, u64::MAX);
     }
 
     /// Deletes whole segments below `below_seq` and below what is owed, oldest first, that are
@@ -219,13 +238,27 @@ impl Journal {
     }
 }
 
+/// The main journal's is `journal`; of others as much of the name is shown as fits.
+fn thread_name(name: &str) -> String {
+    if name == "main" {
+        return "journal".to_owned();
+    }
+    let mut thread = format!("j-{name}");
+    let mut end = thread.len().min(THREAD_NAME_BYTES_MAX);
+    while !thread.is_char_boundary(end) {
+        end -= 1;
+    }
+    thread.truncate(end);
+    thread
+}
+
 impl Open {
     fn close(&self) {
         self.shared.queue.close();
         // Held while joining: whoever closes second returns only when everything is durable too.
         let mut thread = self.thread.lock();
         if thread.take().is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the journal's writer has panicked");
+            tracing::error!(journal = self.shared.name, "the journal's writer has panicked");
         }
     }
 }

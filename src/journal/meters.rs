@@ -1,8 +1,9 @@
 //! What the journal tells about itself: counters and gauges, looked up once.
 //!
-//! Every name begins with `tidegate_journal_`. Must never carry a label from outside.
+//! Every name begins with `tidegate_journal_`. The label `journal` tells the journals of a process
+//! apart; must never carry a label from outside.
 
-use metrics::{Counter, Gauge, counter, gauge};
+use metrics::{Counter, Gauge, Label, counter, gauge};
 
 use super::Usage;
 
@@ -24,7 +25,7 @@ pub(super) struct Meters {
     pub(super) refused_disk: Counter,
     /// Appends refused while the journal is down.
     pub(super) refused_down: Counter,
-    /// Records that the follower has to read back from the log.
+    /// Records that a follower has to read back from the log.
     pub(super) unfollowed: Counter,
     /// Acknowledged frames that a reader found damaged or missing.
     pub(super) corrupt_frames: Counter,
@@ -39,25 +40,28 @@ pub(super) struct Meters {
 
 impl Meters {
     /// Looks the metrics up; the recorder has to be installed before.
-    pub(super) fn new() -> Self {
-        let refused =
-            |reason: &'static str| counter!("tidegate_journal_refused_total", "reason" => reason);
+    pub(super) fn new(journal: &str) -> Self {
+        let label = [Label::new("journal", journal.to_owned())];
+        let refused = |reason: &'static str| {
+            let labels = [label[0].clone(), Label::new("reason", reason)];
+            counter!("tidegate_journal_refused_total", labels.iter())
+        };
         Self {
-            frames: counter!("tidegate_journal_frames_total"),
-            bytes: counter!("tidegate_journal_written_bytes_total"),
-            syncs: counter!("tidegate_journal_syncs_total"),
-            sync_us: counter!("tidegate_journal_sync_microseconds_total"),
-            failures: counter!("tidegate_journal_failures_total"),
+            frames: counter!("tidegate_journal_frames_total", label.iter()),
+            bytes: counter!("tidegate_journal_written_bytes_total", label.iter()),
+            syncs: counter!("tidegate_journal_syncs_total", label.iter()),
+            sync_us: counter!("tidegate_journal_sync_microseconds_total", label.iter()),
+            failures: counter!("tidegate_journal_failures_total", label.iter()),
             refused_queue: refused("queue"),
             refused_disk: refused("disk"),
             refused_down: refused("down"),
-            unfollowed: counter!("tidegate_journal_unfollowed_total"),
-            corrupt_frames: counter!("tidegate_journal_corrupt_frames_total"),
-            trimmed_bytes: counter!("tidegate_journal_trimmed_bytes_total"),
-            down: gauge!("tidegate_journal_down"),
-            segments: gauge!("tidegate_journal_segments"),
-            used_bytes: gauge!("tidegate_journal_bytes"),
-            owed_bytes: gauge!("tidegate_journal_owed_bytes"),
+            unfollowed: counter!("tidegate_journal_unfollowed_total", label.iter()),
+            corrupt_frames: counter!("tidegate_journal_corrupt_frames_total", label.iter()),
+            trimmed_bytes: counter!("tidegate_journal_trimmed_bytes_total", label.iter()),
+            down: gauge!("tidegate_journal_down", label.iter()),
+            segments: gauge!("tidegate_journal_segments", label.iter()),
+            used_bytes: gauge!("tidegate_journal_bytes", label.iter()),
+            owed_bytes: gauge!("tidegate_journal_owed_bytes", label.iter()),
         }
     }
 

@@ -68,14 +68,16 @@ impl Reader {
                         }
                         Ok(None) => {}
                         Err(error) => {
-                            tracing::error!(%error, name, seq = header.seq, "unreadable frame");
+                            let journal = &self.shared.name;
+                            tracing::error!(%error, journal, name, seq = header.seq, "unreadable frame");
                             self.corrupt(1);
                             self.keep(&name, offset, bytes);
                         }
                     }
                 }
                 Some(Step::Damage { offset, bytes }) => {
-                    tracing::error!(name, offset, bytes, "damage in the journal");
+                    let journal = &self.shared.name;
+                    tracing::error!(journal, name, offset, bytes, "damage in the journal");
                     self.keep(&name, offset, bytes);
                 }
                 None => {
@@ -149,7 +151,8 @@ impl Reader {
     fn count(&mut self, name: &str, open: &mut Open, missing: u64) {
         let frames = missing.saturating_sub(open.counted);
         if frames > 0 {
-            tracing::error!(name, frames, "acknowledged frames are missing in the journal");
+            let journal = &self.shared.name;
+            tracing::error!(journal, name, frames, "acknowledged frames are missing");
             self.corrupt(frames);
             open.counted = missing;
         }
@@ -163,7 +166,8 @@ impl Reader {
     fn keep(&self, name: &str, offset: u64, bytes: u64) {
         let kept = broken::keep(&*self.shared.disk, &self.shared.settings, name, offset, bytes);
         if let Err(error) = kept {
-            tracing::warn!(%error, name, offset, "cannot keep a damaged range");
+            let journal = &self.shared.name;
+            tracing::warn!(%error, journal, name, offset, "cannot keep a damaged range");
         }
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn recover(disk: &dyn Disk, settings: &Settings) -> Result<Opened, Er
     for name in &survey.unused {
         disk.unlink(name).map_err(|source| Error::disk("delete", name, source))?;
     }
-    let cursor_seq = survey.positions().min().unwrap_or_default();
+    let cursor_seq = survey.positions().map(|(_, seq)| seq).min().unwrap_or_default();
     let mut recovered = Recovered { cursor_seq, ..Recovered::default() };
     let recovery = Recovery { disk, settings, survey: &survey, seed: Seed::of(journal) };
     let mut segments = VecDeque::with_capacity(survey.segments.len());
@@ -79,7 +79,8 @@ pub(super) fn recover(disk: &dyn Disk, settings: &Settings) -> Result<Opened, Er
     recovered.first_seq = oldest.map_or(recovered.next_seq, |segment| segment.first);
     let place = disk.place().display().to_string();
     disk.sync_names().map_err(|source| Error::disk("sync", &place, source))?;
-    Ok(Opened { journal, table: Table::new(segments, cursor_seq), recovered })
+    let sinks = survey.positions().map(|(sink, seq)| (sink.to_owned(), seq)).collect();
+    Ok(Opened { journal, table: Table::new(segments, sinks), recovered })
 }
 
 struct Recovery<'a> {

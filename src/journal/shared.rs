@@ -19,7 +19,7 @@ use super::queue::Queue;
 use super::table::Table;
 use super::{Settings, Usage};
 
-/// A durable record, told to the follower.
+/// A durable record, told to every follower.
 #[derive(Debug, Clone)]
 pub struct Followed {
     /// Its seq.
@@ -32,13 +32,15 @@ pub struct Followed {
 }
 
 pub(super) struct Shared {
+    /// What it is called in metrics and logs.
+    pub(super) name: String,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) settings: Settings,
     pub(super) journal: Uuid,
     pub(super) seed: Seed,
     pub(super) queue: Queue,
     pub(super) table: Mutex<Table>,
-    pub(super) follower: Mutex<Option<Sender<Followed>>>,
+    pub(super) followers: Mutex<Vec<Sender<Followed>>>,
     pub(super) meters: Meters,
     pub(super) down: AtomicBool,
     synced: AtomicU64,
@@ -47,6 +49,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
+        name: &str,
         disk: Arc<dyn Disk>,
         settings: Settings,
         journal: Uuid,
@@ -54,14 +57,15 @@ impl Shared {
         next_seq: u64,
     ) -> Self {
         let shared = Self {
+            name: name.to_owned(),
             disk,
             journal,
             seed: Seed::of(journal),
             queue: Queue::new(&settings),
             settings,
             table: Mutex::new(table),
-            follower: Mutex::default(),
-            meters: Meters::new(),
+            followers: Mutex::default(),
+            meters: Meters::new(name),
             down: AtomicBool::new(false),
             synced: AtomicU64::new(next_seq.saturating_sub(1)),
             owed_bytes: AtomicU64::new(0),

@@ -81,10 +81,11 @@ impl Survey {
         Limit { last: last.max(this.first - 1), certain, holes }
     }
 
-    /// The positions of cursors that belong to this journal.
-    pub(super) fn positions(&self) -> impl Iterator<Item = u64> + '_ {
-        let saved = self.cursors.iter().filter_map(|(_, saved)| *saved);
-        saved.filter(|saved| Some(saved.journal) == self.journal).map(|saved| saved.next_seq)
+    /// What each sink wants next, by the cursors that belong to this journal.
+    pub(super) fn positions(&self) -> impl Iterator<Item = (&str, u64)> + '_ {
+        let ours = |saved: &cursor::Saved| Some(saved.journal) == self.journal;
+        let found = self.cursors.iter().filter_map(|(sink, saved)| Some((sink, (*saved)?)));
+        found.filter(move |(_, saved)| ours(saved)).map(|(sink, saved)| (&**sink, saved.next_seq))
     }
 
     fn identify(&self, disk: &dyn Disk) -> Result<Option<Uuid>, Error> {

@@ -4,7 +4,7 @@
 //! byte counts, and segments to delete. No I/O. Must never let the newest segment go: its name
 //! keeps the numbering alive.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::segment;
 
@@ -64,6 +64,9 @@ impl Segment {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     segments: VecDeque<Segment>,
+    /// What each sink wants next, by durable cursors.
+    sinks: BTreeMap<String, u64>,
+    /// The lowest of them; everything is owed while no sink is known.
     owed_from: u64,
 }
 
@@ -81,9 +84,10 @@ pub struct Usage {
 }
 
 impl Table {
-    /// Makes a table; `owed_from` is the lowest seq that is still owed.
-    pub(super) fn new(segments: VecDeque<Segment>, owed_from: u64) -> Self {
-        Self { segments, owed_from }
+    /// Makes a table; `sinks` is what each cursor file says.
+    pub(super) fn new(segments: VecDeque<Segment>, sinks: BTreeMap<String, u64>) -> Self {
+        let owed_from = lowest(&sinks);
+        Self { segments, sinks, owed_from }
     }
 
     /// Adds a new, empty segment.
@@ -121,9 +125,15 @@ impl Table {
         self.segments.get(at)
     }
 
-    /// Sets the lowest seq that is still owed.
-    pub(super) fn set_owed_from(&mut self, seq: u64) {
-        self.owed_from = seq;
+    /// Sets the lowest seq that is still owed to a sink.
+    pub(super) fn set_owed_from(&mut self, sink: &str, seq: u64) {
+        match self.sinks.get_mut(sink) {
+            Some(slot) => *slot = seq,
+            None => {
+                self.sinks.insert(sink.to_owned(), seq);
+            }
+        }
+        self.owed_from = lowest(&self.sinks);
     }
 
     /// The first seq of the segments that hold the last `bytes`, and a little more.
@@ -190,6 +200,10 @@ impl Table {
     }
 }
 
+fn lowest(sinks: &BTreeMap<String, u64>) -> u64 {
+    sinks.values().min().copied().unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -204,7 +218,7 @@ mod tests {
             created_ms: i64::try_from(at).unwrap() * 1_000,
             marks: Vec::new(),
         });
-        Table::new(segments.collect(), owed_from)
+        Table::new(segments.collect(), [("kafka".to_owned(), owed_from)].into())
     }
 
     #[test]
@@ -212,6 +226,20 @@ mod tests {
         for (owed_from, bytes) in [(0, 300), (10, 300), (11, 200), (30, 100), (31, 0)] {
             assert_eq!(table(3, owed_from).owed_bytes(), bytes, "owed from {owed_from}");
         }
+    }
+
+    #[test]
+    fn the_slowest_sink_counts_until_it_is_released() {
+        let mut table = table(3, 21);
+        assert_eq!(table.owed_bytes(), 100);
+        table.set_owed_from("store", 11);
+        assert_eq!(table.owed_bytes(), 200);
+        table.set_owed_from("kafka", 31);
+        assert_eq!(table.owed_bytes(), 200);
+        assert_eq!(table.take_drained(u64::MAX, 0, 0, i64::MAX).len(), 1);
+        table.set_owed_from("store", u64::MAX);
+        assert_eq!(table.owed_bytes(), 0);
+        assert_eq!(Table::new(VecDeque::new(), BTreeMap::new()).owed_from, 0);
     }
 
     #[test]

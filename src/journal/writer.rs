@@ -1,6 +1,6 @@
 //! The one thread that writes segments: take a group, write it, sync it, tell everybody.
 //!
-//! In: groups from the queue. Out: durable frames, woken waiters, a fed follower. Must never
+//! In: groups from the queue. Out: durable frames, woken waiters, fed followers. Must never
 //! acknowledge before the sync, sync a file twice after a failure, or write behind a failed group:
 //! what follows goes to a fresh file.
 
@@ -156,7 +156,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Readers first, then the follower, then the waiters.
+    /// Readers first, then the followers, then the waiters.
     fn publish(&mut self) {
         let last = self.next_seq - 1;
         let first = self.next_seq - self.group.len() as u64;
@@ -167,9 +167,9 @@ impl Writer {
         }
     }
 
-    /// Feeds the follower; a full channel is a gap that it will notice.
+    /// Feeds the followers; a full channel is a gap that they will notice.
     fn follow(&mut self, first: u64) {
-        let mut follower = self.shared.follower.lock();
+        let mut followers = self.shared.followers.lock();
         for (pending, seq) in self.group.iter_mut().zip(first..) {
             if pending.encoded.kind != frame::RECORD {
                 continue;
@@ -177,12 +177,14 @@ impl Writer {
             let passenger = pending.passenger.take();
             let told = Followed { seq, from: self.follow_from, passenger };
             self.follow_from = seq + 1;
-            let Some(sender) = follower.as_ref() else { continue };
-            match sender.try_send(told) {
-                Ok(()) => {}
-                Err(TrySendError::Full(_)) => self.shared.meters.unfollowed.increment(1),
-                Err(TrySendError::Disconnected(_)) => *follower = None,
-            }
+            followers.retain(|sender| match sender.try_send(told.clone()) {
+                Ok(()) => true,
+                Err(TrySendError::Full(_)) => {
+                    self.shared.meters.unfollowed.increment(1);
+                    true
+                }
+                Err(TrySendError::Disconnected(_)) => false,
+            });
         }
     }
 

@@ -172,8 +172,9 @@ fn check_requests(page: &Page) {
     assert!(page.count("tidegate_inflated_bytes_total") >= page.count("tidegate_body_bytes_total"));
     assert_eq!(page.count("tidegate_memory_budget_bytes"), 268_435_456);
     assert_eq!(page.count("tidegate_http_connections"), 1);
-    assert_eq!(page.count("tidegate_journal_frames_total"), 120);
-    assert!(page.count("tidegate_journal_owed_bytes") <= page.count("tidegate_journal_bytes"));
+    assert_eq!(page.count("tidegate_journal_frames_total{journal=\"main\"}"), 120);
+    let bytes = |name: &str| page.count(&format!("tidegate_journal_{name}{{journal=\"main\"}}"));
+    assert!(bytes("owed_bytes") <= bytes("bytes"));
 }
 
 /// Every name that a file of the source writes as text.

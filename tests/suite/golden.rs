@@ -115,7 +115,7 @@ fn lanes_are_topics_under_the_prefix() {
 
 /// What the journal of [`frames`] holds: two batches and what one of them still owes.
 fn write_journal(dir: &std::path::Path) {
-    let (log, _) = journal::open(dir, &journal::Settings::default()).expect("a journal");
+    let (log, _) = journal::open("main", dir, &journal::Settings::default()).expect("a journal");
     let record = Record { facts: facts(), body: Bytes::from_static(b"{\"type\":\"a\"}\n") };
     let all: Owed = [owed::RAW, owed::event(0), owed::event(64)].into_iter().collect();
     let embedded = Draft::Record { pending: false, owed: &[], record: &record };

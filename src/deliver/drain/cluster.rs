@@ -70,7 +70,7 @@ impl Drainer {
         let paused = Arc::new(AtomicBool::new(false));
         let (flag, pause) = (Arc::clone(&stopping), Arc::clone(&paused));
         let next = cursor.load().unwrap_or(parts.born_seq);
-        parts.journal.set_owed_from(next);
+        parts.journal.set_owed_from("kafka", next);
         let thread =
             std::thread::Builder::new().name("drain-kafka".to_owned()).spawn(move || {
                 let mut work = Work::new(parts, cursor, next, pause);
@@ -324,7 +324,7 @@ impl Work {
             if let Err(error) = self.cursor.save(next) {
                 tracing::error!(%error, "the drainer's cursor could not be saved");
             }
-            self.parts.journal.set_owed_from(next);
+            self.parts.journal.set_owed_from("kafka", next);
             if let Err(error) = self.parts.journal.trim(next, 0, 0, crate::clock::now_ms()) {
                 tracing::error!(%error, "journal segments could not be freed");
             }

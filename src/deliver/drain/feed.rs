@@ -176,7 +176,8 @@ mod tests {
     #[test]
     fn a_frame_whose_rules_are_gone_is_tried_again_and_never_passed_over() {
         let dir = tempfile::tempdir().expect("a directory");
-        let (journal, _) = journal::open(dir.path(), &journal::Settings::default()).expect("new");
+        let (journal, _) =
+            journal::open("main", dir.path(), &journal::Settings::default()).expect("new");
         let record = Parcel::empty().record;
         for _ in 0..2 {
             let draft = Draft::Record { pending: false, owed: &[], record: &record };

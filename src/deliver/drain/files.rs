@@ -148,7 +148,7 @@ impl Work {
         }
         report(&opened);
         let cursor = parts.journal.cursor("store")?;
-        parts.journal.set_owed_from(next);
+        parts.journal.set_owed_from("store", next);
         let (journal, refine) = (parts.journal.clone(), Arc::clone(&parts.refine));
         // The store is owed nothing by name: its place is its checkpoint.
         let feed = Feed::new(journal, next, u64::MAX, refine, |_| Vec::new());
@@ -218,7 +218,7 @@ impl Work {
         let next = self.store.checkpoint()?;
         // So that the next start reads the journal from here on only.
         self.cursor.save(next)?;
-        self.parts.journal.set_owed_from(next);
+        self.parts.journal.set_owed_from("store", next);
         let freed = self.parts.journal.trim(
             next,
             self.parts.retain_ms,

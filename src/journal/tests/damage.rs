@@ -162,7 +162,8 @@ fn the_name_of_an_empty_segment_is_not_used_again() {
 fn another_journal_a_newer_version_and_nothing_to_trust_are_refused() {
     let journal = Uuid::nil();
     let start = Start { first: 9, previous: 1, acknowledged: 6, journal, created_ms: 0, holes: 0 };
-    let opened = |disk: &Memory| prepare(Arc::new(disk.clone()), &super::settings()).err().unwrap();
+    let opened =
+        |disk: &Memory| prepare("main", Arc::new(disk.clone()), &super::settings()).err().unwrap();
 
     let (disk, name, _) = three_groups();
     disk.put(&segment::name(9), &start.encode());

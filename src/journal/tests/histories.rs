@@ -123,13 +123,14 @@ impl World {
 
     /// Starts the program, if the disk lets it, and checks what it recovers.
     fn open(&mut self) -> Result<(), TestCaseError> {
-        let (journal, writer, recovered) = match prepare(Arc::new(self.disk.clone()), &settings()) {
-            Ok(opened) => opened,
-            Err(error) => {
-                prop_assert!(matches!(error, Error::Disk { .. }), "refused to open: {error}");
-                return Ok(());
-            }
-        };
+        let (journal, writer, recovered) =
+            match prepare("main", Arc::new(self.disk.clone()), &settings()) {
+                Ok(opened) => opened,
+                Err(error) => {
+                    prop_assert!(matches!(error, Error::Disk { .. }), "refused to open: {error}");
+                    return Ok(());
+                }
+            };
         prop_assert_eq!(recovered.corrupt_frames, 0);
         let highest = self.acknowledged.last_key_value().map_or(0, |(seq, _)| *seq);
         prop_assert!(recovered.next_seq > highest, "seq {} again", recovered.next_seq);
@@ -143,7 +144,7 @@ impl World {
         let cursor = journal.cursor("kafka").unwrap();
         let loaded = cursor.load().unwrap_or_default();
         prop_assert!((self.saved..=self.tried).contains(&loaded), "cursor at {loaded}");
-        journal.set_owed_from(self.owed_from);
+        journal.set_owed_from("kafka", self.owed_from);
         let follower = journal.follow();
         let began = recovered.next_seq;
         let (position, got) = (began, Vec::new());
@@ -210,7 +211,7 @@ impl World {
                 let span = life.journal.synced().saturating_sub(self.owed_from);
                 let from = self.owed_from + span * u64::from(share) / 255;
                 self.owed_from = from;
-                life.journal.set_owed_from(from);
+                life.journal.set_owed_from("kafka", from);
                 let trimmed = life.journal.trim(from, 0, retain_bytes, i64::MAX);
                 let expected = matches!(trimmed, Ok(_) | Err(Error::Disk { .. }));
                 prop_assert!(expected, "trimmed {trimmed:?}");

@@ -81,7 +81,7 @@ fn a_full_journal_refuses_records_and_takes_settlements_until_it_is_drained() {
     journal.append_quiet(settle(1)).unwrap();
     writer.turn();
     assert_eq!(journal.trim(u64::MAX, 0, 0, i64::MAX).unwrap(), 0);
-    journal.set_owed_from(journal.synced() + 1);
+    journal.set_owed_from("kafka", journal.synced() + 1);
     assert!(append(&journal, 2, 700).refusal().is_none());
     assert!(journal.trim(u64::MAX, 0, 0, i64::MAX).unwrap() > 2_000);
     assert_eq!(journal.usage().segments, 1);
@@ -122,7 +122,7 @@ fn a_segment_that_cannot_be_deleted_is_tried_again() {
     for number in 0..8 {
         commit(&journal, &mut writer, number, 700);
     }
-    journal.set_owed_from(8);
+    journal.set_owed_from("kafka", 8);
     let before = journal.usage();
     disk.faults(|faults| faults.unlinks = 1);
     let failed = journal.trim(8, 0, 0, i64::MAX);
@@ -142,7 +142,7 @@ fn a_reader_and_a_trim_do_not_hinder_each_other() {
     }
     let mut reader = journal.reader(1);
     assert_eq!(reader.next_frame().unwrap().unwrap().seq, 1);
-    journal.set_owed_from(15);
+    journal.set_owed_from("kafka", 15);
     assert!(journal.trim(15, 0, 0, i64::MAX).unwrap() > 0);
     let first = journal.usage().first_seq;
     assert!((2..=15).contains(&first));
@@ -157,9 +157,9 @@ fn many_threads_append_to_a_real_directory() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new/journal");
     let settings = Settings { segment_bytes: 64 << 10, ..Settings::default() };
-    let (journal, recovered) = open(&path, &settings).unwrap();
+    let (journal, recovered) = open("main", &path, &settings).unwrap();
     assert_eq!((recovered.first_seq, recovered.next_seq), (1, 1));
-    assert!(matches!(open(&path, &settings), Err(Error::Locked(_))));
+    assert!(matches!(open("main", &path, &settings), Err(Error::Locked(_))));
     let followed = journal.follow();
     let threads: Vec<_> = (0..8u128)
         .map(|thread| {
@@ -186,7 +186,7 @@ fn many_threads_append_to_a_real_directory() {
     let mut dumped = Vec::new();
     assert_eq!(dump(&path, 390, |frame| dumped.push(frame.seq)).unwrap(), 12);
     assert!(dumped.into_iter().eq(390..=401));
-    let (journal, recovered) = open(&path, &settings).unwrap();
+    let (journal, recovered) = open("main", &path, &settings).unwrap();
     assert_eq!((recovered.next_seq, recovered.torn_bytes), (402, 0));
     assert!(recovered.settled[&7][&0].is_empty());
     assert_eq!(seqs(&mut journal.reader(400)), [400, 401]);
@@ -195,7 +195,7 @@ fn many_threads_append_to_a_real_directory() {
 #[test]
 fn appends_resolve_in_an_async_runtime_and_when_the_last_handle_goes() {
     let folder = tempfile::tempdir().unwrap();
-    let (journal, _) = open(folder.path(), &Settings::default()).unwrap();
+    let (journal, _) = open("main", folder.path(), &Settings::default()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let seqs = runtime.block_on(async {
         let waiting: Vec<_> = (0..10).map(|number| append(&journal, number, 100)).collect();
@@ -215,7 +215,7 @@ fn appends_resolve_in_an_async_runtime_and_when_the_last_handle_goes() {
 fn verify_sees_damage_and_missing_segments() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings { segment_bytes: 4_096, ..Settings::default() };
-    let (journal, _) = open(folder.path(), &settings).unwrap();
+    let (journal, _) = open("main", folder.path(), &settings).unwrap();
     for number in 0..6 {
         append(&journal, number, 3_000).wait().unwrap();
     }
@@ -255,4 +255,62 @@ fn the_passenger_reaches_the_follower() {
     assert_eq!(commit(&journal, &mut writer, 2, 10), 3);
     let next = followed.try_recv().unwrap();
     assert_eq!((next.seq, next.from), (3, 2));
+}
+
+#[test]
+fn every_follower_gets_every_record_and_a_dropped_one_is_forgotten() {
+    let (journal, mut writer, _) = begin(&Memory::default());
+    let (first, second) = (journal.follow(), journal.follow());
+    commit(&journal, &mut writer, 1, 10);
+    drop(first);
+    commit(&journal, &mut writer, 2, 10);
+    let third = journal.follow();
+    for number in 3..6 {
+        commit(&journal, &mut writer, number, 10);
+    }
+    // It holds three; what did not fit is a gap that it sees.
+    assert!(second.try_iter().map(|followed| followed.seq).eq([1, 2, 3]));
+    let told: Vec<_> = third.try_iter().map(|followed| (followed.from, followed.seq)).collect();
+    assert_eq!(told, [(3, 3), (4, 4), (5, 5)]);
+    commit(&journal, &mut writer, 6, 10);
+    let next = second.try_recv().unwrap();
+    assert_eq!((next.from, next.seq), (6, 6));
+    assert_eq!(third.try_recv().unwrap().seq, 6);
+}
+
+#[test]
+fn a_sink_that_says_nothing_holds_what_its_cursor_said() {
+    let disk = Memory::default();
+    let (journal, mut writer, _) = begin(&disk);
+    for number in 0..8 {
+        commit(&journal, &mut writer, number, 700);
+    }
+    journal.cursor("store").unwrap().save(4).unwrap();
+    let (journal, _writer, _) = begin(&disk);
+    journal.set_owed_from("kafka", 9);
+    journal.trim(u64::MAX, 0, 0, i64::MAX).unwrap();
+    assert!((3..=4).contains(&journal.usage().first_seq));
+    journal.release("store");
+    journal.trim(u64::MAX, 0, 0, i64::MAX).unwrap();
+    assert!(journal.usage().first_seq > 4);
+    assert_eq!(journal.usage().owed_bytes, 0);
+}
+
+#[test]
+fn two_journals_live_in_one_process_under_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = || {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+        let name = |task: std::io::Result<std::fs::DirEntry>| {
+            std::fs::read_to_string(task.unwrap().path().join("comm")).unwrap_or_default()
+        };
+        tasks.map(name).collect::<Vec<_>>()
+    };
+    let open = |name| open(name, &folder.path().join(name), &Settings::default()).unwrap().0;
+    let (main, park) = (open("main"), open("park-page-and-more"));
+    assert_eq!(append(&main, 1, 10).wait().unwrap(), 1);
+    assert_eq!(append(&park, 2, 10).wait().unwrap(), 1);
+    for name in ["journal\n", "j-park-page-and\n"] {
+        assert!(names().iter().any(|thread| thread == name), "{:?}", names());
+    }
 }

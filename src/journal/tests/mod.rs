@@ -60,7 +60,7 @@ fn begin(disk: &Memory) -> (Journal, Writer, Recovered) {
 }
 
 fn begin_with(disk: &Memory, settings: &Settings) -> (Journal, Writer, Recovered) {
-    prepare(Arc::new(disk.clone()), settings).unwrap()
+    prepare("main", Arc::new(disk.clone()), settings).unwrap()
 }
 
 /// Appends a batch whose body has this many bytes.
