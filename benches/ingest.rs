@@ -77,7 +77,7 @@ impl Page {
         let books = Rulebooks::open(dir.join("rules"), rulebook()).expect("a fresh folder");
         let ingest = Ingest {
             books: Arc::new(books),
-            deliver: Deliver::new(journal.clone(), None),
+            deliver: Deliver::embedded(journal.clone()),
             dedupe: Dedupe::new(&forgetful),
             node: Uuid::from_u128(2),
             budget_bytes,

@@ -9,10 +9,11 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::deliver::Deliver;
-use crate::deliver::dedupe::{Claim, Dedupe};
+use crate::deliver::dedupe::{Claim, Dedupe, Ended, Ticket};
+use crate::deliver::{Deliver, Unsent};
 use crate::model::{
-    Admitted, Batch, Charge, Facts, Outcome, Parcel, Reason, Record, Refusal, Reply, Routed, Tally,
+    Admitted, Batch, Charge, Facts, Outcome, Owed, Parcel, Reason, Record, Refusal, Reply, Routed,
+    Tally, owed,
 };
 use crate::rulebook::{Rulebook, Rulebooks};
 use crate::telemetry::metrics as names;
@@ -56,25 +57,18 @@ impl Ingest {
         } else {
             self.prepare(admitted, &book)
         };
-        let (parcel, summary, tally) = match refined {
+        let (parcel, mut summary, mut tally) = match refined {
             Ok(refined) => refined,
             Err(refusal) => return self.refuse(&refusal),
         };
         // A batch of which nothing is left has nothing to lose, but tier 1 keeps all that came.
-        match self.make_durable(parcel).await {
-            Ok(kept) => {
+        match self.make_durable(&parcel).await {
+            Ok((kept, refused)) => {
+                summary.park(&parcel, &refused, &mut tally);
                 let kept = if promised { kept } else { Outcome::Unacknowledged };
                 let (accepted, filtered) = (tally.kept(), tally.filtered());
                 tally.settle(kept);
-                count_by(&summary.filtered_by, names::EVENTS_FILTERED, "rule", |rule| {
-                    book.rules.name(*rule)
-                });
-                count_by(
-                    summary.rejected.iter().map(|(_, reason)| reason),
-                    names::EVENTS_REJECTED,
-                    "reason",
-                    |reason| reason_name(*reason, &book),
-                );
+                summary.count(&book);
                 let rejected = summary
                     .rejected
                     .iter()
@@ -142,30 +136,41 @@ impl Ingest {
         charge.resize(bytes as u64, self.budget_bytes)
     }
 
-    /// Delivers a batch, unless the same bytes have been or are being delivered.
-    async fn make_durable(&self, parcel: Arc<Parcel>) -> Result<Outcome, Refusal> {
+    /// Delivers a batch, unless the same bytes have been or are being delivered; gives the events
+    /// that were refused.
+    async fn make_durable(&self, parcel: &Arc<Parcel>) -> Result<(Outcome, Owed), Refusal> {
         let facts = &parcel.record.facts;
         if facts.batch_made {
-            return self.deliver.send(parcel, self.stopped()).await.map(|_| Outcome::Accepted);
+            let sent = self.deliver.send(parcel, None, self.stopped()).await;
+            let accepted = sent.map(|receipt| (Outcome::Accepted, receipt.refused));
+            return accepted.map_err(|unsent| unsent.refusal);
         }
         let repeated = |result: &'static str| {
             metrics::counter!(names::REPEATED, "result" => result).increment(1);
         };
         match self.dedupe.claim(facts, &parcel.record.body) {
-            Claim::New(ticket) => {
-                let sent = self.deliver.send(parcel, self.stopped()).await;
-                ticket.settle(sent.is_ok());
-                sent.map(|_| Outcome::Accepted)
+            Claim::New(ticket, rest) => {
+                if rest.is_some() {
+                    repeated("rest");
+                }
+                match self.deliver.send(parcel, rest, self.stopped()).await {
+                    Ok(receipt) => {
+                        ticket.settle(Ended::Durable(receipt.refused.clone()));
+                        Ok((Outcome::Accepted, receipt.refused))
+                    }
+                    Err(unsent) => Err(give_up(ticket, unsent)),
+                }
             }
-            Claim::Done => {
+            Claim::Done(refused) => {
                 repeated("done");
-                Ok(Outcome::Repeated)
+                Ok((Outcome::Repeated, refused))
             }
             Claim::Joined(mut flight) => {
                 repeated("joined");
                 let ended = flight.wait_for(Option::is_some).await;
                 let durable = ended.is_ok_and(|durable| *durable == Some(true));
-                durable.then_some(Outcome::Repeated).ok_or(Refusal::NotDurable)
+                let joined = durable.then(|| (Outcome::Repeated, Owed::default()));
+                joined.ok_or(Refusal::NotDurable)
             }
             Claim::Conflict => {
                 repeated("conflict");
@@ -185,6 +190,42 @@ struct Summary {
     batch: Uuid,
     rejected: Vec<(u32, Reason)>,
     filtered_by: Vec<u16>,
+}
+
+impl Summary {
+    /// Moves events whose lane takes nothing more from the accepted to the rejected.
+    fn park(&mut self, parcel: &Parcel, refused: &Owed, tally: &mut Tally) {
+        let routed = &parcel.routed;
+        for row in routed.rows.iter().filter(|row| refused.contains(owed::event(row.index))) {
+            tally.reject(row.kind.of(&routed.values));
+            self.rejected.push((row.index, Reason::LaneParked));
+        }
+        self.rejected.sort_unstable_by_key(|(index, _)| *index);
+    }
+
+    fn count(&self, book: &Rulebook) {
+        count_by(&self.filtered_by, names::EVENTS_FILTERED, "rule", |rule| book.rules.name(*rule));
+        let reasons = self.rejected.iter().map(|(_, reason)| reason);
+        count_by(reasons, names::EVENTS_REJECTED, "reason", |reason| reason_name(*reason, book));
+    }
+}
+
+/// A batch that is not durable: what is still on its way is waited for, so that a retry sends only
+/// what no cluster has.
+fn give_up(ticket: Ticket, unsent: Unsent) -> Refusal {
+    let Unsent { refusal, mut rest, open } = unsent;
+    if open.is_empty() {
+        ticket.settle(Ended::Partly(rest));
+        return refusal;
+    }
+    tokio::spawn(async move {
+        for (place, tracker) in open {
+            tracker.finished().await;
+            rest.get_mut(place).into_iter().for_each(|owed| owed.extend(&tracker.left()));
+        }
+        ticket.settle(Ended::Partly(rest));
+    });
+    refusal
 }
 
 /// Adds to one counter per distinct item, once for the whole batch.

@@ -57,20 +57,23 @@ pub(super) fn run(settings: &Settings, command: &Command) -> anyhow::Result<Exit
     wanted_shape.replication = shape.replication.unwrap_or(wanted_shape.replication);
     wanted_shape.retention_ms = shape.retention_ms.unwrap_or(wanted_shape.retention_ms);
     let wanted = wanted(settings, &wanted_shape)?;
-    let differences = topics::compare(&settings.kafka, &wanted)?;
-    if differences.is_empty() {
-        say(&format!("{} topics are as they should be", wanted.len()));
-        return Ok(ExitCode::SUCCESS);
+    let mut differs = false;
+    for cluster in std::iter::once(settings.kafka.clone()).chain(settings.kafka.second()) {
+        let differences = topics::compare(&cluster, &wanted)?;
+        if differences.is_empty() {
+            say(&format!("{}: {} topics are as they should be", cluster.brokers, wanted.len()));
+            continue;
+        }
+        differs = true;
+        for difference in &differences {
+            say(&difference.to_string());
+        }
+        if apply {
+            let done = topics::apply(&cluster, &differences)?;
+            say(&format!("{}: {done} changes applied", cluster.brokers));
+        }
     }
-    for difference in &differences {
-        say(&difference.to_string());
-    }
-    if !apply {
-        return Ok(ExitCode::from(2));
-    }
-    let done = topics::apply(&settings.kafka, &differences)?;
-    say(&format!("{done} changes applied"));
-    Ok(ExitCode::SUCCESS)
+    Ok(if differs && !apply { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }
 
 /// Every topic that this configuration writes to.

@@ -1,8 +1,8 @@
 //! Remembers batches by app and batch id, so that a retry is answered and not stored again.
 //!
-//! In: a client's batch id and a checksum of the body. Out: go on, wait for the one in flight, it
-//! is done already, or the id was used for other bytes. Per node and best effort: bounded by number
-//! and time, rebuilt from the journal's tail after a restart. A batch that failed is forgotten.
+//! In: a client's batch id and a checksum of the body. Out: go on, perhaps with a part of it only;
+//! wait for the one in flight; it is done already; or the id was used for other bytes. Per node and
+//! best effort: bounded by number and time, rebuilt from the journal's tail after a restart.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::journal::{Entry, Error, Journal};
-use crate::model::Facts;
+use crate::model::{Facts, Owed};
 
 /// `[dedupe]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,14 +37,26 @@ impl Default for Settings {
 /// What is known of a batch.
 #[derive(Debug)]
 pub enum Claim {
-    /// It is new: deliver it, then settle the ticket.
-    New(Ticket),
-    /// The same bytes were made durable before: answer as then.
-    Done,
+    /// Deliver it, then settle the ticket. After a failure only what each cluster does not have.
+    New(Ticket, Option<Vec<Owed>>),
+    /// The same bytes were made durable before, but for the events that were refused: answer as
+    /// then.
+    Done(Owed),
     /// The same bytes are on their way; the value turns `Some(durable)` at their end.
     Joined(watch::Receiver<Option<bool>>),
     /// The id was used for other bytes.
     Conflict,
+}
+
+/// How a batch ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// It is durable, but for these events, which were refused.
+    Durable(Owed),
+    /// Each cluster lacks this; a retry sends no more than that.
+    Partly(Vec<Owed>),
+    /// As if it had never come.
+    Forgotten,
 }
 
 /// The right and the duty to say how a batch ended. Dropped unsettled, the batch is forgotten.
@@ -76,8 +88,17 @@ struct State {
 #[derive(Debug, Clone)]
 struct Known {
     checksum: u64,
-    /// `None` when it is done.
-    flight: Option<watch::Receiver<Option<bool>>>,
+    stage: Stage,
+}
+
+#[derive(Debug, Clone)]
+enum Stage {
+    /// The value turns `Some(durable)` at its end.
+    Flight(watch::Receiver<Option<bool>>),
+    /// Durable, but for these events.
+    Done(Owed),
+    /// Each cluster lacks this.
+    Partly(Vec<Owed>),
 }
 
 impl Dedupe {
@@ -105,7 +126,8 @@ impl Dedupe {
             let Entry::Record { record, .. } = frame.entry else { continue };
             let facts = &record.facts;
             if !facts.batch_made && facts.arrival_ms >= since_ms {
-                let known = Known { checksum: checksum(&record.body), flight: None };
+                let stage = Stage::Done(Owed::default());
+                let known = Known { checksum: checksum(&record.body), stage };
                 self.state.lock().remember(key(facts), known, self);
                 count += 1;
             }
@@ -117,17 +139,19 @@ impl Dedupe {
     pub fn claim(self: &Arc<Self>, facts: &Facts, body: &[u8]) -> Claim {
         let (key, checksum) = (key(facts), checksum(body));
         let mut state = self.state.lock();
-        match state.young.get(&key).or_else(|| state.old.get(&key)) {
-            Some(known) if known.checksum != checksum => Claim::Conflict,
-            Some(Known { flight: None, .. }) => Claim::Done,
-            Some(Known { flight: Some(flight), .. }) => Claim::Joined(flight.clone()),
-            None => {
-                let (ended, flight) = watch::channel(None);
-                let known = Known { checksum, flight: Some(flight) };
-                state.remember(key.clone(), known, self);
-                Claim::New(Ticket { dedupe: Arc::clone(self), key, ended })
+        let known = state.young.get(&key).or_else(|| state.old.get(&key));
+        let rest = match known {
+            Some(known) if known.checksum != checksum => return Claim::Conflict,
+            Some(Known { stage: Stage::Done(refused), .. }) => return Claim::Done(refused.clone()),
+            Some(Known { stage: Stage::Flight(flight), .. }) => {
+                return Claim::Joined(flight.clone());
             }
-        }
+            Some(Known { stage: Stage::Partly(rest), .. }) => Some(rest.clone()),
+            None => None,
+        };
+        let (ended, flight) = watch::channel(None);
+        state.remember(key.clone(), Known { checksum, stage: Stage::Flight(flight) }, self);
+        Claim::New(Ticket { dedupe: Arc::clone(self), key, ended }, rest)
     }
 }
 
@@ -138,27 +162,37 @@ impl State {
             self.old = std::mem::take(&mut self.young);
             self.turned = Instant::now();
         }
+        self.old.remove(&key);
         self.young.insert(key, known);
+    }
+
+    fn set(&mut self, key: &Key, stage: Stage) {
+        if let Some(known) = self.young.get_mut(key).or_else(|| self.old.get_mut(key)) {
+            known.stage = stage;
+        }
     }
 }
 
 impl Ticket {
-    /// Says how it ended: a durable batch is remembered, any other is forgotten.
-    pub fn settle(self, durable: bool) {
-        if durable {
-            let mut state = self.dedupe.state.lock();
-            let State { young, old, .. } = &mut *state;
-            if let Some(known) = young.get_mut(&self.key).or_else(|| old.get_mut(&self.key)) {
-                known.flight = None;
+    /// Says how it ended.
+    pub fn settle(self, ended: Ended) {
+        let (stage, durable) = match ended {
+            Ended::Durable(refused) => (Stage::Done(refused), true),
+            Ended::Partly(rest) if rest.iter().any(|owed| !owed.is_empty()) => {
+                (Stage::Partly(rest), false)
             }
-        }
+            // Everything has arrived after all.
+            Ended::Partly(rest) if !rest.is_empty() => (Stage::Done(Owed::default()), true),
+            Ended::Partly(_) | Ended::Forgotten => return,
+        };
+        self.dedupe.state.lock().set(&self.key, stage);
         self.ended.send_replace(Some(durable));
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if *self.ended.borrow() != Some(true) {
+        if self.ended.borrow().is_none() {
             let mut state = self.dedupe.state.lock();
             state.young.remove(&self.key);
             state.old.remove(&self.key);
@@ -189,7 +223,7 @@ mod tests {
 
     fn ticket(claim: Claim) -> Ticket {
         match claim {
-            Claim::New(ticket) => ticket,
+            Claim::New(ticket, None) => ticket,
             other => panic!("not new: {other:?}"),
         }
     }
@@ -200,23 +234,42 @@ mod tests {
         let first = ticket(dedupe.claim(&facts(1), b"body"));
         let Claim::Joined(flight) = dedupe.claim(&facts(1), b"body") else { panic!("not joined") };
         assert!(matches!(dedupe.claim(&facts(1), b"other"), Claim::Conflict));
-        first.settle(true);
+        first.settle(Ended::Durable(Owed::default()));
         assert_eq!(*flight.borrow(), Some(true));
-        assert!(matches!(dedupe.claim(&facts(1), b"body"), Claim::Done));
+        assert!(matches!(dedupe.claim(&facts(1), b"body"), Claim::Done(_)));
         assert!(matches!(dedupe.claim(&facts(1), b"other"), Claim::Conflict));
         let app = Arc::from("another");
-        assert!(matches!(dedupe.claim(&Facts { app, ..facts(1) }, b"body"), Claim::New(_)));
+        assert!(matches!(dedupe.claim(&Facts { app, ..facts(1) }, b"body"), Claim::New(_, None)));
     }
 
     #[test]
     fn what_failed_or_was_dropped_is_new_again() {
         let dedupe = Dedupe::new(&Settings::default());
-        ticket(dedupe.claim(&facts(1), b"body")).settle(false);
+        ticket(dedupe.claim(&facts(1), b"body")).settle(Ended::Forgotten);
         let second = ticket(dedupe.claim(&facts(1), b"body"));
         let Claim::Joined(flight) = dedupe.claim(&facts(1), b"body") else { panic!("not joined") };
         drop(second);
         assert_eq!(*flight.borrow(), Some(false));
-        assert!(matches!(dedupe.claim(&facts(1), b"body"), Claim::New(_)));
+        assert!(matches!(dedupe.claim(&facts(1), b"body"), Claim::New(_, None)));
+    }
+
+    #[test]
+    fn after_a_failure_a_retry_owes_only_the_rest() {
+        let dedupe = Dedupe::new(&Settings::default());
+        let rest: Vec<Owed> = vec![[0, 3].into_iter().collect()];
+        ticket(dedupe.claim(&facts(1), b"body")).settle(Ended::Partly(rest.clone()));
+        assert!(matches!(dedupe.claim(&facts(1), b"other"), Claim::Conflict));
+        let Claim::New(second, Some(left)) = dedupe.claim(&facts(1), b"body") else {
+            panic!("not the rest")
+        };
+        assert_eq!(left, rest);
+        let refused: Owed = [4].into_iter().collect();
+        second.settle(Ended::Durable(refused.clone()));
+        let Claim::Done(again) = dedupe.claim(&facts(1), b"body") else { panic!("not done") };
+        assert_eq!(again, refused, "the answer is the first one");
+        // What was on its way arrived after the refusal: then nothing is left to send.
+        ticket(dedupe.claim(&facts(2), b"body")).settle(Ended::Partly(vec![Owed::default()]));
+        assert!(matches!(dedupe.claim(&facts(2), b"body"), Claim::Done(_)));
     }
 
     #[test]
@@ -224,11 +277,11 @@ mod tests {
         let settings = Settings { batches_max: 100, ..Settings::default() };
         let dedupe = Dedupe::new(&settings);
         for batch in 0..1_000 {
-            ticket(dedupe.claim(&facts(batch), b"body")).settle(true);
+            ticket(dedupe.claim(&facts(batch), b"body")).settle(Ended::Durable(Owed::default()));
             let state = dedupe.state.lock();
             assert!(state.young.len() + state.old.len() <= 100);
         }
-        assert!(matches!(dedupe.claim(&facts(999), b"body"), Claim::Done));
-        assert!(matches!(dedupe.claim(&facts(0), b"body"), Claim::New(_)));
+        assert!(matches!(dedupe.claim(&facts(999), b"body"), Claim::Done(_)));
+        assert!(matches!(dedupe.claim(&facts(0), b"body"), Claim::New(_, None)));
     }
 }

@@ -4,12 +4,19 @@
 //! [`policy`] decides, [`sinks`] obey, [`drain`] carries what the journal holds to its sink.
 //! Must never acknowledge what is neither reported by Kafka nor synced in the journal.
 
+pub mod backlog;
+pub mod breaker;
 pub mod dedupe;
 pub mod drain;
+pub mod health;
+pub mod park;
 pub mod policy;
 pub mod sinks;
 pub mod tracker;
 
+pub use backlog::Backlog;
 pub use dedupe::Dedupe;
-pub use policy::{Ack, Deliver, Receipt};
+pub use health::Health;
+pub use park::Parks;
+pub use policy::{Ack, Deliver, Mode, Receipt, Target, Unsent};
 pub use tracker::{Fate, Tracker};

@@ -4,10 +4,21 @@
 //! The same numbering serves delivery reports, the tracker and the journal frame.
 
 /// A set of records that are not yet confirmed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Owed {
+    /// Zeros at the end mean nothing.
     words: Vec<u64>,
 }
+
+impl PartialEq for Owed {
+    fn eq(&self, other: &Self) -> bool {
+        let longest = self.words.len().max(other.words.len());
+        let word = |owed: &Self, at: usize| owed.words.get(at).copied().unwrap_or(0);
+        (0..longest).all(|at| word(self, at) == word(other, at))
+    }
+}
+
+impl Eq for Owed {}
 
 /// The bit of the raw record.
 pub const RAW: u32 = 0;
@@ -39,6 +50,36 @@ impl Owed {
     /// Whether the record is in the set.
     pub fn contains(&self, bit: u32) -> bool {
         self.words.get(bit as usize / 64).is_some_and(|word| word & (1 << (bit % 64)) != 0)
+    }
+
+    /// Whether the two have a record in common.
+    pub fn intersects(&self, other: &Self) -> bool {
+        self.words.iter().zip(&other.words).any(|(one, other)| one & other != 0)
+    }
+
+    /// The records that are in both.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        Self {
+            words: self.words.iter().zip(&other.words).map(|(one, other)| one & other).collect(),
+        }
+    }
+
+    /// The records that are not in the other.
+    #[must_use]
+    pub fn minus(&self, other: &Self) -> Self {
+        let others = other.words.iter().copied().chain(std::iter::repeat(0));
+        Self { words: self.words.iter().zip(others).map(|(one, other)| one & !other).collect() }
+    }
+
+    /// Adds all records of the other.
+    pub fn extend(&mut self, other: &Self) {
+        if self.words.len() < other.words.len() {
+            self.words.resize(other.words.len(), 0);
+        }
+        for (one, other) in self.words.iter_mut().zip(&other.words) {
+            *one |= other;
+        }
     }
 
     /// Whether nothing is owed.
@@ -92,6 +133,8 @@ impl FromIterator<u32> for Owed {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -107,6 +150,26 @@ mod tests {
             let (back, rest) = Owed::decode(&bytes).expect("what was encoded");
             prop_assert_eq!(rest, &[9][..]);
             prop_assert_eq!(back.iter().collect::<Vec<_>>(), owed.iter().collect::<Vec<_>>());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn set_operations_are_those_of_sets(
+            one in proptest::collection::btree_set(0u32..300, 0..40),
+            other in proptest::collection::btree_set(0u32..300, 0..40),
+        ) {
+            let owed = |bits: &BTreeSet<u32>| bits.iter().copied().collect::<Owed>();
+            let set = |owed: &Owed| owed.iter().collect::<BTreeSet<u32>>();
+            let (a, b) = (owed(&one), owed(&other));
+            prop_assert_eq!(set(&a.and(&b)), &one & &other);
+            prop_assert_eq!(set(&a.minus(&b)), &one - &other);
+            prop_assert_eq!(a.intersects(&b), !one.is_disjoint(&other));
+            let mut both = a.clone();
+            both.extend(&b);
+            prop_assert_eq!(set(&both), &one | &other);
+            prop_assert_eq!(a == b, one == other);
+            prop_assert_eq!(a.minus(&a), Owed::default());
         }
     }
 

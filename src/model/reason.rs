@@ -36,13 +36,15 @@ pub enum Reason {
     ReservedKey,
     /// A protocol key that stands twice.
     DuplicateKey,
+    /// The topic of its lane has been away for so long that its park log is full.
+    LaneParked,
     /// A rule said so; the number is its position in the table, which knows the text.
     Rule(u16),
 }
 
 impl Reason {
     /// Every reason but the rules' own, for documentation and tests.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::InvalidJson,
         Self::InvalidUtf8,
         Self::LoneSurrogate,
@@ -58,6 +60,7 @@ impl Reason {
         Self::BadWeight,
         Self::ReservedKey,
         Self::DuplicateKey,
+        Self::LaneParked,
     ];
 
     /// The word on the wire; a rule's own text is looked up by the caller.
@@ -78,6 +81,7 @@ impl Reason {
             Self::BadWeight => "bad_weight",
             Self::ReservedKey => "reserved_key",
             Self::DuplicateKey => "duplicate_key",
+            Self::LaneParked => "lane_parked",
             Self::Rule(_) => "rule",
         }
     }

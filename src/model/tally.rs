@@ -55,6 +55,15 @@ impl Tally {
         tally
     }
 
+    /// An event that was to be delivered is rejected after all.
+    pub fn reject(&mut self, kind: &[u8]) {
+        let at = self.row(events::type_number(kind));
+        if let Some(row) = self.rows.get_mut(at).filter(|row| row.kept > 0) {
+            row.kept -= 1;
+            row.rejected += 1;
+        }
+    }
+
     /// Ends the count: `kept` says what became of the events that were to be delivered.
     pub fn settle(mut self, kept: Outcome) {
         self.settled = true;

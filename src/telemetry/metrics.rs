@@ -42,12 +42,33 @@ pub const DIVERTED: &str = "tidegate_diverted_batches_total";
 pub const REPEATED: &str = "tidegate_repeated_batches_total";
 /// Counter `{place}`: dead letters by where they went (`topic`, `file`).
 pub const DEAD_LETTERS: &str = "tidegate_dead_letters_total";
-/// Gauge: frames between the drainer and the end of the journal.
+/// Gauge `{line}`: frames between a drainer and the end of its log.
 pub const DRAIN_LAG: &str = "tidegate_drain_lag_frames";
 /// Counter `{source}`: batches drained (`memory`, `journal`).
 pub const DRAINED: &str = "tidegate_drained_batches_total";
 /// Counter: journal frames that no rules text can split any more; their bytes stay in the journal.
 pub const UNREADABLE: &str = "tidegate_drain_unreadable_records_total";
+
+/// Gauge `{target}`: 1 while a cluster's or a topic's breaker is not closed.
+pub const BREAKER_OPEN: &str = "tidegate_breaker_open";
+/// Counter `{target,state}`: transitions of breakers by the state they came to.
+pub const BREAKER: &str = "tidegate_breaker_transitions_total";
+/// Counter `{cluster}`: producers that were rebuilt after a fatal error.
+pub const KAFKA_REBUILDS: &str = "tidegate_kafka_rebuilds_total";
+/// Gauge `{topic}`: bytes in a topic's park log.
+pub const PARKED_BYTES: &str = "tidegate_parked_bytes";
+/// Counter `{topic}`: records that were put into a park log.
+pub const PARKED: &str = "tidegate_parked_records_total";
+/// Counter `{topic}`: events that were rejected because their topic's park log is full.
+pub const LANE_PARKED: &str = "tidegate_lane_parked_events_total";
+/// Counter `{line}`: bytes of batches that a drainer has settled.
+pub const DRAINED_BYTES: &str = "tidegate_drained_bytes_total";
+/// Gauge `{line}`: bytes that are still owed.
+pub const DRAIN_BYTES: &str = "tidegate_drain_remaining_bytes";
+/// Gauge `{line}`: age of the oldest batch that is still owed, in seconds.
+pub const DRAIN_AGE: &str = "tidegate_drain_oldest_seconds";
+/// Gauge `{line}`: seconds until nothing is owed at the present rate; -1 while nothing moves.
+pub const DRAIN_ETA: &str = "tidegate_drain_eta_seconds";
 
 const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -86,4 +107,14 @@ fn describe() {
     gauge!(DRAIN_LAG, "frames between the drainer and the end of the journal");
     counter!(UNREADABLE, "journal frames that cannot be split again");
     counter!(DRAINED, "batches drained, by where they were read from");
+    gauge!(BREAKER_OPEN, "1 while a cluster's or a topic's breaker is not closed");
+    counter!(BREAKER, "transitions of breakers by the state they came to");
+    counter!(KAFKA_REBUILDS, "producers that were rebuilt after a fatal error");
+    gauge!(PARKED_BYTES, "bytes in a topic's park log");
+    counter!(PARKED, "records that were put into a park log");
+    counter!(LANE_PARKED, "events rejected because their topic's park log is full");
+    counter!(DRAINED_BYTES, "bytes of batches that a drainer has settled");
+    gauge!(DRAIN_BYTES, "bytes that are still owed");
+    gauge!(DRAIN_AGE, "age of the oldest batch that is still owed, in seconds");
+    gauge!(DRAIN_ETA, "seconds until nothing is owed at the present rate; -1 while it stands");
 }

@@ -253,12 +253,14 @@ fn embedded_names() -> BTreeSet<String> {
     names
 }
 
-/// A gateway with Kafka that diverts everything, and sends one event to the dead letters.
+/// A gateway with Kafka that diverts everything, sends one event to the dead letters and parks one.
 fn kafka_names() -> BTreeSet<String> {
     let broker = shared();
     let mut binary = Binary::prepare(
         "[kafka]\ntopic_prefix = \"books\"\ndivert_ms = 1\n\
-         [[routes]]\ntypes = [\"large\"]\nlane = \"narrow\"\n",
+         [kafka.properties]\n\"topic.metadata.propagation.max.ms\" = \"500\"\n\
+         [[routes]]\ntypes = [\"large\"]\nlane = \"narrow\"\n\
+         [[routes]]\ntypes = [\"lost\"]\nlane = \"lost\"\n",
     );
     binary.set("TIDEGATE__KAFKA__BROKERS", &broker.addr());
     for topic in ["books.raw", "books.event.other", "books.dead"] {
@@ -273,7 +275,9 @@ fn kafka_names() -> BTreeSet<String> {
     // Text that does not compress below the limit of its topic.
     let noise: String = (0..400).map(|_| uuid::Uuid::new_v4().to_string()).collect();
     let large = format!("{{\"type\":\"large\",\"x\":\"{noise}\"}}\n");
-    for body in [batches::sealed("kafka", 5).body, large.into_bytes()] {
+    // Its topic does not exist: it is parked.
+    let lost = b"{\"type\":\"lost\"}".to_vec();
+    for body in [batches::sealed("kafka", 5).body, large.into_bytes(), lost] {
         assert_eq!(client.send(&Request::batch(body)).status, 200);
     }
     let text =
@@ -286,6 +290,8 @@ fn kafka_names() -> BTreeSet<String> {
                 "tidegate_dead_letters_total",
                 "tidegate_diverted_batches_total",
                 "tidegate_kafka_ack_seconds_count",
+                "tidegate_parked_bytes",
+                "tidegate_parked_records_total",
             ];
             all.iter().all(|name| counted(name)).then_some(text)
         });

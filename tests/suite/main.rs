@@ -21,6 +21,9 @@ mod retries;
 /// A real Kafka: topics, both tiers byte by byte, diverted batches, an absent broker.
 mod kafka;
 
+/// A topic that is gone, a cluster that is gone, a producer that is dead.
+mod faults;
+
 /// `received = accepted + filtered + rejected`, and every metric that is named.
 mod books;
 

@@ -38,8 +38,11 @@ pub struct Feed {
     born_seq: u64,
     refine: Arc<Refine>,
     /// What a batch that comes along in memory owes.
-    owed_of: fn(&Parcel) -> Vec<Owed>,
+    owed_of: Box<OwedOf>,
 }
+
+/// What a batch that comes along in memory owes.
+type OwedOf = dyn Fn(&Parcel) -> Vec<Owed> + Send;
 
 /// How long a synced batch may take from the journal's writer to here before the log is read.
 const FOLLOW_WAIT: Duration = Duration::from_millis(20);
@@ -51,7 +54,7 @@ impl Feed {
         next: u64,
         born_seq: u64,
         refine: Arc<Refine>,
-        owed_of: fn(&Parcel) -> Vec<Owed>,
+        owed_of: Box<OwedOf>,
     ) -> Self {
         let follow = journal.follow();
         let read_to = journal.synced();
@@ -189,7 +192,7 @@ mod tests {
             let parcel = Parcel { record, charge: Charge::default(), ..Parcel::empty() };
             seen.load(Ordering::Acquire).then_some(parcel).ok_or_else(|| "no rules".to_owned())
         };
-        let mut feed = Feed::new(journal, 1, u64::MAX, Arc::new(refine), |_| Vec::new());
+        let mut feed = Feed::new(journal, 1, u64::MAX, Arc::new(refine), Box::new(|_| Vec::new()));
         for _ in 0..2 {
             assert!(matches!(feed.advance(), Err(Error::Frame { seq: 1, .. })));
             assert_eq!(feed.next_seq(), 1);

@@ -151,7 +151,7 @@ impl Work {
         parts.journal.set_owed_from("store", next);
         let (journal, refine) = (parts.journal.clone(), Arc::clone(&parts.refine));
         // The store is owed nothing by name: its place is its checkpoint.
-        let feed = Feed::new(journal, next, u64::MAX, refine, |_| Vec::new());
+        let feed = Feed::new(journal, next, u64::MAX, refine, Box::new(|_| Vec::new()));
         let (stopping, healthy) = (Arc::clone(stopping), Arc::clone(healthy));
         Ok(Self { parts, store, cursor, feed, stopping, healthy })
     }
@@ -209,7 +209,7 @@ impl Work {
         let lag =
             self.parts.journal.synced().saturating_add(1).saturating_sub(self.feed.next_seq());
         #[expect(clippy::cast_precision_loss, reason = "a gauge of frames")]
-        metrics::gauge!(names::DRAIN_LAG).set(lag as f64);
+        metrics::gauge!(names::DRAIN_LAG, "line" => "store").set(lag as f64);
         Ok(())
     }
 

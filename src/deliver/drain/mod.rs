@@ -7,8 +7,11 @@
 pub mod cluster;
 mod feed;
 pub mod files;
+mod line;
+mod work;
 
 pub use feed::{Fed, Feed};
+pub use line::{Line, settled_of};
 
 /// Why a drainer cannot go on.
 #[derive(Debug, thiserror::Error)]

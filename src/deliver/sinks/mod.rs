@@ -25,6 +25,9 @@ pub trait Cluster: Send + Sync {
     /// Records inside the client.
     fn depth(&self) -> u64;
 
+    /// Asks whether a topic exists and has its leaders; may take a moment.
+    fn looks_well(&self, topic: &str) -> Result<(), String>;
+
     /// Waits until the client is empty or the time is over.
     fn flush(&self, patience: Duration);
 }

@@ -94,7 +94,9 @@ fn every_reason_is_reached() {
         assert_eq!(found(&body), (Format::BareLines, kinds, vec![(1, reason)]), "{event}");
         reached.push(reason);
     }
-    assert!(Reason::ALL.iter().all(|reason| reached.contains(reason)));
+    // Delivery says this one.
+    let of_split = Reason::ALL.iter().filter(|reason| **reason != Reason::LaneParked);
+    assert!(of_split.into_iter().all(|reason| reached.contains(reason)));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use rdkafka::message::{BorrowedMessage, Header};
 use rdkafka::producer::{BaseProducer, BaseRecord};
 
 use super::headers;
-use super::reports::{Opaque, Reports, Slots, cause};
+use super::reports::{Opaque, Reports, cause};
 use crate::deliver::sinks;
 use crate::deliver::tracker::Fate;
 use crate::telemetry::metrics as names;
@@ -23,8 +23,8 @@ impl Letter {
     }
 
     /// Produces it; its report goes to the same tracker, marked as a dead letter's.
-    pub(super) fn send(self, producer: &BaseProducer<Reports>, topic: &str, slots: &Slots) {
-        let Some(tracker) = slots.find(self.opaque) else { return };
+    pub(super) fn send(self, producer: &BaseProducer<Reports>, topic: &str, reports: &Reports) {
+        let Some(tracker) = reports.slots.find(self.opaque) else { return };
         let parcel = tracker.parcel();
         let (key, bytes) = sinks::original(parcel, self.opaque.bit());
         let headers = headers::facts(&parcel.record.facts, 2)
@@ -46,7 +46,7 @@ impl Letter {
                     }
                     _ => Fate::Retry(cause(&error)),
                 };
-                slots.report(self.opaque, fate);
+                reports.slots.report(self.opaque, fate, reports.state.now_ms());
             }
         }
     }

@@ -4,30 +4,38 @@
 //! Must never block a caller, drop a record without a report, or choose a topic by itself.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use crossbeam_channel::{Sender, bounded};
 use parking_lot::Mutex;
 use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
 pub mod client;
 pub mod headers;
 mod letter;
+mod poller;
 mod reports;
 mod rules;
 pub mod settings;
+mod state;
 pub mod topics;
 
 pub use settings::Settings;
 
+use self::poller::{Current, Poller};
 use self::reports::{Opaque, Reports, Results, Slots};
 use self::rules::Announcement;
+use self::state::State;
 use super::Cluster;
+use crate::deliver::health::Health;
 use crate::deliver::tracker::{Fate, Tracker};
 use crate::model::{Owed, Parcel, Row, owed};
+use crate::telemetry::metrics as names;
 
 /// Why the sink cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -42,28 +50,21 @@ pub enum Error {
 
 /// One cluster through one librdkafka producer.
 pub struct Kafka {
-    producer: Arc<BaseProducer<Reports>>,
-    slots: Arc<Slots>,
+    producer: Current,
+    reports: Reports,
     raw_topic: String,
-    state: Arc<State>,
+    /// Whether records carry [`FAILOVER`], because they belong to another cluster.
+    marked: bool,
     poller: Mutex<Option<JoinHandle<()>>>,
     poller_thread: Thread,
 }
 
-/// What librdkafka last said of itself, for readiness and logs.
-#[derive(Debug, Default)]
-pub struct State {
-    stopping: AtomicBool,
-    reports: AtomicU64,
-    rules_known: AtomicBool,
-    troubled: AtomicBool,
-    trouble: Mutex<Option<String>>,
-}
-
-/// How often an idle client is asked for errors, and the thread looks whether it has to stop.
-const IDLE_POLL: Duration = Duration::from_millis(100);
 /// Dead letters between a report and their own produce call; beyond it the record is retried.
 const LETTERS_MAX: usize = 10_000;
+/// The header of records that went to the second cluster because the first did not take them.
+pub const FAILOVER: &str = "tg-failover";
+/// How long a cluster may take to tell of one topic.
+const LOOK_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Kafka {
     /// Starts the client; an absent broker is no error, the client keeps trying.
@@ -74,51 +75,58 @@ impl Kafka {
         settings: &Settings,
         record_bytes_max: u64,
         rules: (String, String),
+        health: Arc<Health>,
+        marked: bool,
     ) -> Result<Self, Error> {
-        let slots = Arc::new(Slots::default());
-        let state = Arc::new(State::default());
+        metrics::counter!(names::KAFKA_REBUILDS, "cluster" => health.name()).increment(0);
         let (letters, queue) = bounded(LETTERS_MAX);
         let reports = Reports {
-            slots: Arc::clone(&slots),
+            slots: Arc::new(Slots::default()),
             letters,
-            state: Arc::clone(&state),
+            state: Arc::new(State::new()),
+            health,
             results: Results::new(),
         };
-        let producer: BaseProducer<Reports> = client::config(settings, record_bytes_max)
-            .create_with_context(reports)
-            .map_err(Error::Settings)?;
-        let producer = Arc::new(producer);
-        let poller = {
-            let (producer, state, slots) = (producer.clone(), state.clone(), slots.clone());
-            let dead_topic = format!("{}.dead", settings.topic_prefix);
-            let report_ms = Duration::from_millis(settings.report_ms);
-            let mut rules = Announcement::new(&settings.topic_prefix, rules);
-            std::thread::Builder::new().name("kafka-poll".to_owned()).spawn(move || {
-                while !state.stopping.load(Ordering::Acquire) {
-                    rules.announce(&producer, &state);
-                    poll(&producer, &state, report_ms);
-                    for letter in queue.try_iter() {
-                        letter.send(&producer, &dead_topic, &slots);
-                    }
-                }
-            })?
+        let config = client::config(settings, record_bytes_max);
+        let producer = poller::create(&config, reports.clone()).map_err(Error::Settings)?;
+        let producer: Current = Arc::new(ArcSwap::from_pointee(producer));
+        let raw_topic = format!("{}.raw", settings.topic_prefix);
+        let poller = Poller {
+            current: Arc::clone(&producer),
+            reports: reports.clone(),
+            config,
+            letters: queue,
+            rules: Announcement::new(&settings.topic_prefix, rules),
+            raw_topic: raw_topic.clone(),
+            dead_topic: format!("{}.dead", settings.topic_prefix),
+            report: Duration::from_millis(settings.report_ms),
+            scanned_ms: 0,
         };
+        let poller = std::thread::Builder::new()
+            .name("kafka-poll".to_owned())
+            .spawn(move || poller.run())?;
+        let poller_thread = poller.thread().clone();
         Ok(Self {
             producer,
-            slots,
-            raw_topic: format!("{}.raw", settings.topic_prefix),
-            state,
-            poller_thread: poller.thread().clone(),
+            reports,
+            raw_topic,
+            marked,
+            poller_thread,
             poller: Mutex::new(Some(poller)),
         })
     }
 
     /// What the client complains about since its last success; `None` when it is well.
     pub fn trouble(&self) -> Option<String> {
-        self.state.trouble.lock().clone()
+        self.reports.state.trouble()
     }
 
-    fn send_raw(&self, parcel: &Parcel, opaque: usize) -> Result<(), KafkaError> {
+    fn send_raw(
+        &self,
+        producer: &Producer,
+        parcel: &Parcel,
+        opaque: usize,
+    ) -> Result<(), KafkaError> {
         let facts = &parcel.record.facts;
         let mut text = uuid::Uuid::encode_buffer();
         let instance = parcel.routed.instance.as_bytes();
@@ -131,11 +139,25 @@ impl Kafka {
             .key(key)
             .payload(&parcel.record.body[..])
             .timestamp(facts.arrival_ms)
-            .headers(headers::facts(facts, 0));
-        self.producer.send(record).map_err(|(error, _)| error)
+            .headers(self.mark(headers::facts(facts, 1)));
+        producer.send(record).map_err(|(error, _)| error)
     }
 
-    fn send_row(&self, parcel: &Parcel, row: &Row, opaque: usize) -> Result<(), KafkaError> {
+    fn mark(&self, headers: OwnedHeaders) -> OwnedHeaders {
+        if self.marked {
+            headers.insert(Header { key: FAILOVER, value: Some("1") })
+        } else {
+            headers
+        }
+    }
+
+    fn send_row(
+        &self,
+        producer: &Producer,
+        parcel: &Parcel,
+        row: &Row,
+        opaque: usize,
+    ) -> Result<(), KafkaError> {
         let routed = &parcel.routed;
         let Some(lane) = routed.lanes.get(usize::from(row.lane.0)) else {
             return Err(KafkaError::Canceled);
@@ -147,7 +169,10 @@ impl Kafka {
         if !row.key.is_empty() {
             record = record.key(row.key.of(&routed.keys));
         }
-        self.producer.send(record).map_err(|(error, _)| error)
+        if self.marked {
+            record = record.headers(self.mark(OwnedHeaders::new_with_capacity(1)));
+        }
+        producer.send(record).map_err(|(error, _)| error)
     }
 }
 
@@ -157,33 +182,56 @@ impl Cluster for Kafka {
         if owed.is_empty() {
             return tracker;
         }
-        let slot = self.slots.insert(Arc::clone(&tracker));
-        let mut full = None;
-        let mut send = |bit: u32, sent: &mut dyn FnMut(usize) -> Result<(), KafkaError>| {
-            // Once the queue is full the rest is not tried: order within the batch stays.
-            if let Some(cause) = full.map_or_else(
-                || sent(Opaque::new(slot, bit).into()).err().map(|error| reports::cause(&error)),
-                Some,
-            ) {
-                full = Some(cause);
-                self.slots.report(Opaque::new(slot, bit), Fate::Retry(cause));
-            }
-        };
+        let slot = self.reports.slots.insert(Arc::clone(&tracker));
+        let producer = self.producer.load();
+        let mut full = false;
         if owed.contains(owed::RAW) {
-            send(owed::RAW, &mut |opaque| self.send_raw(parcel, opaque));
+            let opaque = Opaque::new(slot, owed::RAW);
+            let sent = self.send_raw(&producer, parcel, opaque.into());
+            full = self.note(sent, &self.raw_topic, opaque);
         }
         for row in &parcel.routed.rows {
-            let bit = owed::event(row.index);
-            if owed.contains(bit) {
-                send(bit, &mut |opaque| self.send_row(parcel, row, opaque));
+            let opaque = Opaque::new(slot, owed::event(row.index));
+            if !owed.contains(opaque.bit()) {
+                continue;
             }
+            if full {
+                // Once the queue is full the rest is not tried: order within the batch stays.
+                let now_ms = self.reports.state.now_ms();
+                self.reports.slots.report(opaque, Fate::Retry("queue_full"), now_ms);
+                continue;
+            }
+            let sent = self.send_row(&producer, parcel, row, opaque.into());
+            let lane = parcel.routed.lanes.get(usize::from(row.lane.0));
+            full = self.note(sent, lane.map_or("", |lane| &lane.topic), opaque);
         }
         self.poller_thread.unpark();
         tracker
     }
 
     fn depth(&self) -> u64 {
-        u64::try_from(self.producer.in_flight_count()).unwrap_or(0)
+        u64::try_from(self.producer.load().in_flight_count()).unwrap_or(0)
+    }
+
+    fn looks_well(&self, topic: &str) -> Result<(), String> {
+        // Asking also refreshes what the client believes of the topic.
+        let producer = self.producer.load_full();
+        let found = producer.client().fetch_metadata(Some(topic), LOOK_PATIENCE);
+        let found = found.map_err(|error| error.to_string())?;
+        let topics = found.topics().iter().filter(|found| found.name() == topic);
+        let mut partitions = 0;
+        for topic in topics {
+            if let Some(error) = topic.error() {
+                return Err(format!("{:?}", rdkafka::error::RDKafkaErrorCode::from(error)));
+            }
+            for partition in topic.partitions() {
+                if partition.leader() < 0 {
+                    return Err(format!("partition {} has no leader", partition.id()));
+                }
+                partitions += 1;
+            }
+        }
+        if partitions == 0 { Err("it does not exist".to_owned()) } else { Ok(()) }
     }
 
     fn flush(&self, patience: Duration) {
@@ -195,36 +243,28 @@ impl Cluster for Kafka {
     }
 }
 
+impl Kafka {
+    /// Reports what the client did not even take in; `true` when it has no room.
+    fn note(&self, sent: Result<(), KafkaError>, topic: &str, opaque: Opaque) -> bool {
+        let Err(error) = sent else { return false };
+        let Reports { state, health, slots, .. } = &self.reports;
+        let cause = reports::cause(&error);
+        health.blame(topic, reports::blame(&error, state.is_flowing()));
+        slots.report(opaque, Fate::Retry(cause), state.now_ms());
+        cause == "queue_full"
+    }
+}
+
+type Producer = BaseProducer<Reports>;
+
 impl Drop for Kafka {
     fn drop(&mut self) {
-        self.state.stopping.store(true, Ordering::Release);
+        self.reports.state.stopping.store(true, Ordering::Release);
         self.poller_thread.unpark();
         if let Some(poller) = self.poller.lock().take()
             && poller.join().is_err()
         {
             tracing::error!("the kafka polling thread panicked");
-        }
-    }
-}
-
-fn poll(producer: &BaseProducer<Reports>, state: &State, report_ms: Duration) {
-    // Never in a poll that waits: it spins through the last millisecond of its patience.
-    if producer.in_flight_count() == 0 {
-        // Nothing is out: whoever produces unparks.
-        std::thread::park_timeout(IDLE_POLL);
-    }
-    // Collected on a timer: a wake-up per report would cost more than the report.
-    std::thread::sleep(report_ms);
-    serve_all(producer, state);
-}
-
-/// A poll without a wait serves one event; this serves all that are there.
-fn serve_all(producer: &BaseProducer<Reports>, state: &State) {
-    loop {
-        let before = state.reports.load(Ordering::Relaxed);
-        producer.poll(Duration::ZERO);
-        if state.reports.load(Ordering::Relaxed) == before {
-            return;
         }
     }
 }

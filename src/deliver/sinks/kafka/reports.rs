@@ -9,15 +9,18 @@ use std::sync::atomic::Ordering;
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
+use rdkafka::Message as _;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use slab::Slab;
 
-use super::State;
 use super::letter::Letter;
+use super::state::State;
+use crate::deliver::health::{Blame, Health};
 use crate::deliver::tracker::{Fate, Tracker};
+use crate::model::Owed;
 use crate::telemetry::metrics as names;
 
 /// Slot, dead-letter mark and bit in one integer: `slot << 16 | dead << 15 | bit`.
@@ -71,26 +74,41 @@ impl Slots {
         self.trackers.lock().get(opaque.slot()).cloned()
     }
 
-    pub(super) fn report(&self, opaque: Opaque, fate: Fate) {
+    /// Batches of which something lags behind, with what it is.
+    pub(super) fn lagging(&self, now_ms: u64, isolate_ms: u64) -> Vec<(Arc<Tracker>, Owed)> {
+        let trackers = self.trackers.lock();
+        let lagging = trackers.iter().filter_map(|(_, tracker)| {
+            Some((Arc::clone(tracker), tracker.lagging(now_ms, isolate_ms)?))
+        });
+        lagging.collect()
+    }
+
+    /// Books one report; gives the tracker if it was its last.
+    pub(super) fn report(&self, opaque: Opaque, fate: Fate, now_ms: u64) -> Option<Arc<Tracker>> {
         let mut trackers = self.trackers.lock();
-        let Some(tracker) = trackers.get(opaque.slot()) else { return };
-        if tracker.report(opaque.bit(), fate) {
-            let tracker = trackers.remove(opaque.slot());
-            drop(trackers);
-            metrics::histogram!(names::KAFKA_ACK_SECONDS).record(tracker.age().as_secs_f64());
+        let tracker = trackers.get(opaque.slot())?;
+        if !tracker.report(opaque.bit(), fate, now_ms) {
+            return None;
         }
+        let tracker = trackers.remove(opaque.slot());
+        drop(trackers);
+        metrics::histogram!(names::KAFKA_ACK_SECONDS).record(tracker.age().as_secs_f64());
+        Some(tracker)
     }
 }
 
 /// librdkafka's callbacks.
+#[derive(Clone)]
 pub(super) struct Reports {
     pub(super) slots: Arc<Slots>,
     pub(super) letters: Sender<Letter>,
     pub(super) state: Arc<State>,
+    pub(super) health: Arc<Health>,
     pub(super) results: Results,
 }
 
 /// Delivery reports by result; looked up once, because there is one for every record.
+#[derive(Clone)]
 pub(super) struct Results {
     ok: metrics::Counter,
     retry: metrics::Counter,
@@ -107,13 +125,9 @@ impl Results {
 
 impl ClientContext for Reports {
     fn error(&self, error: KafkaError, reason: &str) {
-        let mut trouble = self.state.trouble.lock();
-        // Said once per kind of trouble, not once per reconnect.
-        if trouble.is_none() {
-            tracing::warn!(%error, reason, "kafka");
-        }
-        *trouble = Some(format!("{error}: {reason}"));
-        self.state.troubled.store(true, Ordering::Relaxed);
+        // A fatal error comes under its own code; the polling thread asks the client.
+        self.state.suspect.store(true, Ordering::Release);
+        self.state.complain(self.health.name(), &error, reason);
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -131,33 +145,37 @@ impl ProducerContext for Reports {
             self.state.rules_known.store(result.is_ok(), Ordering::Release);
             return;
         }
-        match result {
-            Ok(_) => self.results.ok.increment(1),
-            Err((error, _)) if permanent(error).is_some() => self.results.dead.increment(1),
-            Err(_) => self.results.retry.increment(1),
-        }
         let fate = match result {
             Ok(_) => {
-                // A report that is good ends the trouble.
-                if self.state.troubled.swap(false, Ordering::Relaxed) {
-                    *self.state.trouble.lock() = None;
-                    tracing::info!("kafka is well again");
-                }
+                self.results.ok.increment(1);
+                self.state.delivered();
                 Fate::Delivered
             }
             Err((error, message)) => match permanent(error) {
-                Some(reason) if opaque.is_dead() => Fate::Undeliverable(reason),
+                Some(reason) if opaque.is_dead() => {
+                    self.results.dead.increment(1);
+                    Fate::Undeliverable(reason)
+                }
                 Some(reason) => {
+                    self.results.dead.increment(1);
                     let letter = Letter::new(opaque, reason, message);
                     match self.letters.try_send(letter) {
                         Ok(()) => return,
                         Err(_) => Fate::Retry("dead letter queue is full"),
                     }
                 }
-                None => Fate::Retry(cause(error)),
+                None => {
+                    self.results.retry.increment(1);
+                    self.health.blame(message.topic(), blame(error, self.state.is_flowing()));
+                    Fate::Retry(cause(error))
+                }
             },
         };
-        self.slots.report(opaque, fate);
+        if let Some(tracker) = self.slots.report(opaque, fate, self.state.now_ms())
+            && tracker.cause().is_none()
+        {
+            self.health.cluster().success();
+        }
     }
 }
 
@@ -176,13 +194,26 @@ pub(super) fn cause(error: &KafkaError) -> &'static str {
     match error.rdkafka_error_code() {
         Some(Code::QueueFull) => "queue_full",
         Some(Code::MessageTimedOut) => "timed_out",
-        Some(Code::UnknownTopic | Code::UnknownTopicOrPartition) => "unknown_topic",
+        Some(Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) => {
+            "unknown_topic"
+        }
         Some(Code::TopicAuthorizationFailed) => "unauthorized",
         Some(Code::PurgeQueue | Code::PurgeInflight) => "purged",
         Some(Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend) => "not_enough_replicas",
         Some(Code::BrokerTransportFailure | Code::AllBrokersDown) => "no_broker",
         Some(Code::Fatal) => "fatal",
         _ => "other",
+    }
+}
+
+/// Whose fault it is. While other records arrive, a record that timed out blames its topic.
+pub(super) fn blame(error: &KafkaError, is_flowing: bool) -> Blame {
+    let cause = cause(error);
+    match cause {
+        "unknown_topic" | "unauthorized" | "not_enough_replicas" => Blame::Topic(cause),
+        "timed_out" if is_flowing => Blame::Topic(cause),
+        "purged" | "fatal" => Blame::Nobody,
+        _ => Blame::Cluster(cause),
     }
 }
 

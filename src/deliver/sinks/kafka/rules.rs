@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use rdkafka::producer::{BaseProducer, BaseRecord};
 
-use super::State;
 use super::reports::{Opaque, Reports};
+use super::state::State;
 
 /// Between two attempts.
 const RETRY_EVERY: Duration = Duration::from_mins(1);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::topics;
-use crate::deliver::Ack;
+use crate::deliver::{Ack, Mode, breaker};
 
 /// How the gateway talks to Kafka.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,10 @@ pub struct Settings {
     pub queue_bytes_max: u64,
     /// How often delivery reports are collected; longer is cheaper, and adds to the latency.
     pub report_ms: u64,
+    /// `[kafka.breaker]`.
+    pub breaker: breaker::Settings,
+    /// `[kafka.second]`.
+    pub second: Second,
     /// `[kafka.topics]`.
     pub topics: topics::Settings,
     /// Passed to librdkafka as they are, and win over everything above.
@@ -50,8 +54,45 @@ impl Default for Settings {
             queue_records_max: 200_000,
             queue_bytes_max: 128 << 20,
             report_ms: 2,
+            breaker: breaker::Settings::default(),
+            second: Second::default(),
             topics: topics::Settings::default(),
             properties: BTreeMap::new(),
         }
+    }
+}
+
+/// A second cluster. What is not said here is as in `[kafka]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Second {
+    /// Bootstrap brokers; empty means that there is none.
+    pub brokers: String,
+    /// `failover`: it takes what the first does not take. `mirror`: both have to have everything.
+    pub mode: Mode,
+    /// With `failover`: how long the first has to be well before it is used again.
+    pub failback_ms: u64,
+    /// Passed to librdkafka as they are, on top of those of `[kafka.properties]`.
+    pub properties: BTreeMap<String, String>,
+}
+
+impl Default for Second {
+    fn default() -> Self {
+        Self {
+            brokers: String::new(),
+            mode: Mode::Failover,
+            failback_ms: 30_000,
+            properties: BTreeMap::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// The second cluster's settings, if there is one.
+    pub fn second(&self) -> Option<Self> {
+        let Second { brokers, properties, .. } = &self.second;
+        let (brokers, mut all) = (brokers.clone(), self.properties.clone());
+        all.extend(properties.clone());
+        (!brokers.is_empty()).then(|| Self { brokers, properties: all, ..self.clone() })
     }
 }

@@ -3,6 +3,8 @@
 //!
 //! In: settings. Out: a running gateway. What is started is listed in `start`, top to bottom.
 
+mod delivery;
+
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,16 +17,13 @@ use tokio::sync::watch;
 use crate::accept;
 use crate::admin;
 use crate::admit::{self, Document, Door, Edge, Keys};
-use crate::clock;
 use crate::config::texts;
-use crate::deliver::drain::{self, cluster, files};
-use crate::deliver::policy::{Backlog, Direct};
-use crate::deliver::sinks::Cluster;
-use crate::deliver::sinks::kafka::{self, Kafka};
-use crate::deliver::{Dedupe, Deliver};
-use crate::ingest::{self, Ingest};
-use crate::journal::{self, Entry, Journal};
-use crate::model::parcel::Refine;
+use crate::deliver::drain::{self, files};
+use crate::deliver::park;
+use crate::deliver::sinks::Cluster as _;
+use crate::deliver::sinks::kafka;
+use crate::ingest::Ingest;
+use crate::journal::{self, Journal};
 use crate::rulebook::{self, Rulebooks};
 use crate::settings::{self, Settings};
 use crate::telemetry::metrics as names;
@@ -73,12 +72,20 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The journal belongs to Kafka.
+    /// A park log.
+    #[error(transparent)]
+    Park(#[from] park::Error),
+    /// The journal belongs to a cluster that is gone.
     #[error(
-        "the journal still owes batches to kafka (from frame {0} on), but kafka.brokers is empty; \
+        "the journal still owes batches to a cluster (from frame {seq} on), but {key} is empty; \
          set it until they are drained, or use another data_dir"
     )]
-    OwedToKafka(u64),
+    Owed {
+        /// The option.
+        key: &'static str,
+        /// The first frame that owes something.
+        seq: u64,
+    },
     /// A thread.
     #[error("thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -93,7 +100,7 @@ pub struct Gateway {
     gone: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
     admin: Option<JoinHandle<()>>,
-    kafka: Option<(Arc<Kafka>, cluster::Drainer)>,
+    clusters: Vec<delivery::Served>,
     files: Option<Arc<files::Drainer>>,
     journal: Journal,
 }
@@ -115,7 +122,7 @@ impl Gateway {
         let (gone, is_gone) = watch::channel(false);
         let used = Arc::new(AtomicU64::new(0));
 
-        let delivery = Delivery::start(&settings, &books)?;
+        let delivery = delivery::Delivery::start(&settings, &books)?;
 
         let version = document.as_ref().map_or(0, |document| document.version);
         let edge = Arc::new(Edge {
@@ -152,7 +159,7 @@ impl Gateway {
             budget_bytes: settings.memory.budget_bytes,
             life: life.clone(),
             journal: delivery.journal.clone(),
-            kafka: delivery.kafka.as_ref().map(|(kafka, _)| Arc::clone(kafka)),
+            clusters: delivery.clusters.clone(),
             files: delivery.files.clone(),
         };
         let first = |listener: Option<&TcpListener>| {
@@ -166,7 +173,7 @@ impl Gateway {
             admin: Some(thread("admin", admin::serve(admin, Arc::new(status), is_gone))?),
             stop,
             gone,
-            kafka: delivery.kafka,
+            clusters: delivery.clusters,
             files: delivery.files,
             journal: delivery.journal,
         })
@@ -190,16 +197,18 @@ impl Gateway {
         for worker in self.workers.drain(..) {
             join(worker);
         }
-        if let Some((kafka, drainer)) = self.kafka.take() {
-            drainer.pause();
-            kafka.flush(until.saturating_duration_since(Instant::now()));
-            drop(drainer);
+        for cluster in &self.clusters {
+            cluster.flush(until);
         }
         // The store's drainer writes what the journal still holds for it.
         drop(self.files.take());
         self.gone.send_replace(true);
         if let Some(admin) = self.admin.take() {
             join(admin);
+        }
+        for cluster in self.clusters.drain(..) {
+            cluster.drainer.stop();
+            cluster.parks.close();
         }
         self.journal.close();
     }
@@ -213,109 +222,13 @@ fn fit_to_cluster(settings: &mut Settings) -> Result<(), settings::Error> {
     let lanes = book.table.lanes().iter().map(|lane| lane.topic.clone());
     let raw = format!("{}.raw", settings.kafka.topic_prefix);
     let topics: Vec<String> = lanes.chain([raw]).collect();
-    if let Some(bytes) = kafka::topics::record_bytes_max(&settings.kafka, &topics) {
-        settings.fit(bytes);
+    let clusters = std::iter::once(settings.kafka.clone()).chain(settings.kafka.second());
+    for cluster in clusters.collect::<Vec<_>>() {
+        if let Some(bytes) = kafka::topics::record_bytes_max(&cluster, &topics) {
+            settings.fit(bytes);
+        }
     }
     Ok(())
-}
-
-/// Everything behind the page.
-struct Delivery {
-    policy: Deliver,
-    dedupe: Arc<Dedupe>,
-    journal: Journal,
-    kafka: Option<(Arc<Kafka>, cluster::Drainer)>,
-    files: Option<Arc<files::Drainer>>,
-}
-
-impl Delivery {
-    fn start(settings: &Settings, books: &Arc<Rulebooks>) -> Result<Self, Error> {
-        let dir = settings.data_dir.join("journal");
-        let failed = |source| Error::Journal { dir: dir.display().to_string(), source };
-        let (journal, recovered) =
-            journal::open("main", &dir, &settings.journal).map_err(failed)?;
-        let dedupe = Dedupe::new(&settings.dedupe);
-        let known = dedupe.rebuild(&journal, &settings.dedupe, clock::now_ms()).map_err(failed)?;
-        tracing::debug!(known, "batches remembered from the journal");
-        let refine: Arc<Refine> = {
-            let books = Arc::clone(books);
-            Arc::new(move |record| ingest::restore(&books, record))
-        };
-        let events_dir = settings.data_dir.join("events");
-        let had_store = events_dir.exists();
-        let store = files::Parts {
-            journal: journal.clone(),
-            refine: Arc::clone(&refine),
-            dir: events_dir,
-            settings: settings.store.clone(),
-            retain_ms: settings.raw.retain_ms,
-            retain_bytes: settings.raw.retain_bytes,
-        };
-        let mut cursor = journal.cursor("kafka").map_err(failed)?;
-        if settings.kafka.brokers.is_empty() {
-            if let Some(from) = cursor.load() {
-                refuse_what_kafka_is_owed(&journal, from).map_err(failed)??;
-                journal.release("kafka");
-            }
-            let files = Some(Arc::new(files::Drainer::start(store)?));
-            let policy = Deliver::new(journal.clone(), None);
-            return Ok(Self { policy, dedupe, journal, kafka: None, files });
-        }
-        if had_store {
-            // The gateway ran embedded before: what it took then ends in the files.
-            files::catch_up(store)?;
-        }
-        journal.release("store");
-        let born_seq = recovered.next_seq;
-        if cursor.load().is_none() {
-            // Before anything is accepted: a lost start would look like a new sink at the tail.
-            cursor.save(born_seq).map_err(failed)?;
-        }
-        let kafka = Arc::new({
-            let book = books.current();
-            let rules = (format!("{:016x}", book.hash), book.text.clone());
-            Kafka::start(&settings.kafka, settings.record_bytes_max(), rules)?
-        });
-        let cluster: Arc<dyn Cluster> = Arc::clone(&kafka) as Arc<dyn Cluster>;
-        let backlog = Arc::new(Backlog::default());
-        backlog.owes(born_seq.saturating_sub(1));
-        let divert = Duration::from_millis(settings.kafka.divert_ms);
-        let dead_dir = settings.data_dir.join("dead");
-        let parts = cluster::Parts {
-            journal: journal.clone(),
-            cluster: Arc::clone(&cluster),
-            backlog: Arc::clone(&backlog),
-            refine,
-            settled: recovered
-                .settled
-                .into_iter()
-                .filter_map(|(seq, mut clusters)| clusters.remove(&0).map(|owed| (seq, owed)))
-                .collect(),
-            born_seq,
-            divert,
-            dead_dir: dead_dir.clone(),
-        };
-        let drainer = cluster::Drainer::start(parts, cursor)?;
-        let ack = settings.kafka.ack;
-        let direct = Direct { cluster, backlog, ack, divert, dead_dir };
-        let policy = Deliver::new(journal.clone(), Some(direct));
-        Ok(Self { policy, dedupe, journal, kafka: Some((kafka, drainer)), files: None })
-    }
-}
-
-fn refuse_what_kafka_is_owed(
-    journal: &Journal,
-    from: u64,
-) -> Result<Result<(), Error>, journal::Error> {
-    let mut reader = journal.reader(from);
-    while let Some(frame) = reader.next_frame()? {
-        if let Entry::Record { owed, .. } = &frame.entry
-            && owed.iter().any(|owed| !owed.is_empty())
-        {
-            return Ok(Err(Error::OwedToKafka(frame.seq)));
-        }
-    }
-    Ok(Ok(()))
 }
 
 fn workers(
@@ -368,7 +281,7 @@ struct Status {
     budget_bytes: u64,
     life: accept::Life,
     journal: Journal,
-    kafka: Option<Arc<Kafka>>,
+    clusters: Vec<delivery::Served>,
     files: Option<Arc<files::Drainer>>,
 }
 
@@ -378,10 +291,12 @@ impl admin::Status for Status {
         let journal = !self.journal.is_down();
         let store = self.files.as_ref().is_none_or(|files| files.is_healthy());
         // With Kafka away the journal keeps the promises, so this alone does not end readiness.
-        let kafka = self.kafka.as_ref().map(|kafka| kafka.trouble().unwrap_or("ok".to_owned()));
-        let ready = journal && store && !stopping;
+        let clusters: Vec<_> = self.clusters.iter().map(delivery::Served::status).collect();
+        let stuck = self.clusters.iter().any(|cluster| cluster.drainer.is_stuck());
+        let ready = journal && store && !stopping && !stuck;
         let text = serde_json::json!({
-            "ready": ready, "stopping": stopping, "journal": journal, "store": store, "kafka": kafka,
+            "ready": ready, "stopping": stopping, "journal": journal, "store": store,
+            "clusters": clusters,
         });
         (ready, format!("{text}\n"))
     }
@@ -390,8 +305,11 @@ impl admin::Status for Status {
     fn metrics(&self) -> String {
         metrics::gauge!(names::MEMORY_USED).set(self.used.load(Ordering::Acquire) as f64);
         metrics::gauge!(names::MEMORY_BUDGET).set(self.budget_bytes as f64);
-        if let Some(kafka) = &self.kafka {
-            metrics::gauge!(names::KAFKA_QUEUE).set(kafka.depth() as f64);
+        for cluster in &self.clusters {
+            let depth = cluster.kafka.depth() as f64;
+            metrics::gauge!(names::KAFKA_QUEUE, "cluster" => cluster.name).set(depth);
+            // Shows its bytes.
+            drop(cluster.parks.parked());
         }
         metrics::gauge!(names::CONNECTIONS)
             .set(self.life.connections.load(Ordering::Acquire) as f64);
