@@ -49,9 +49,12 @@ pub enum Error {
     #[error("journal directory {0} is locked by another process")]
     Locked(PathBuf),
     /// Written by a newer Tidegate.
-    #[error("segment {name} has format version {found}, but this program knows {known} at most")]
+    #[error(
+        "{name} has format version {found}, but this program knows {known} at most: run the \
+         tidegate that wrote it, or a newer one; nothing was changed"
+    )]
     Version {
-        /// The segment file.
+        /// The file.
         name: String,
         /// Its version.
         found: u32,
@@ -85,6 +88,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// What the system said, if it was the disk.
+    pub(super) fn system(&self) -> Option<&io::Error> {
+        match self {
+            Self::Disk { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+
     /// Wraps what the system said about `name`.
     pub(super) fn disk(step: &'static str, name: &str, source: io::Error) -> Self {
         Self::Disk { step, name: name.to_owned(), source: Arc::new(source) }

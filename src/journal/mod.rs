@@ -63,20 +63,23 @@
 //! file. If that fails too, the journal is down and probes the disk every `probe_ms`. Recovery
 //! writes the last group again before it trusts it, for the same reason.
 
+pub mod cursor;
 pub mod disk;
 pub mod entry;
 pub mod frame;
 
+mod active;
 mod appended;
 mod broken;
-mod cursor;
 mod error;
 mod handle;
 mod inspect;
 mod meters;
+mod pace;
 mod queue;
 mod reader;
 mod recover;
+mod room;
 mod segment;
 mod settings;
 mod shared;
