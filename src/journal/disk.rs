@@ -101,6 +101,22 @@ impl Directory {
             .map_err(|source| Error::disk("open directory", &path.display().to_string(), source))?;
         Ok(Self { path: path.to_owned(), handle, _lock: None })
     }
+
+    /// Opens a directory that no gateway has open, and keeps gateways out while it is looked at.
+    pub fn look_alone(path: &Path) -> Result<Self, Error> {
+        let looked = Self::look(path)?;
+        let lock = match File::open(path.join(LOCK)) {
+            Ok(lock) => lock,
+            // Copied from a node, or never opened by a gateway.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(looked),
+            Err(source) => return Err(Error::disk("open the lock of", LOCK, source)),
+        };
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(Self { _lock: Some(lock), ..looked }),
+            Err(TryLockError::WouldBlock) => Err(Error::Locked(path.to_owned())),
+            Err(TryLockError::Error(source)) => Err(Error::disk("lock", LOCK, source)),
+        }
+    }
 }
 
 /// A new directory is only durable once its parent is synced, and so on up.

@@ -74,6 +74,27 @@ pub enum Error {
     /// No file tells which journal the frames belong to, so that none of them can be trusted.
     #[error("no segment header in {0} is readable, and no cursor names the journal")]
     Headers(PathBuf),
+    /// An export that cannot be imported; nothing of it was.
+    #[error("{name} is damaged after {after} records: {flaw}; nothing was imported")]
+    Export {
+        /// The file.
+        name: String,
+        /// What is wrong.
+        flaw: String,
+        /// Records that are whole.
+        after: u64,
+    },
+    /// An import that ended in the middle.
+    #[error("only {records} of {of} records were imported; the rest is in the file alone")]
+    Half {
+        /// Records that are durable.
+        records: u64,
+        /// Records in the file.
+        of: u64,
+        /// What stopped it.
+        #[source]
+        source: Box<Error>,
+    },
     /// A setting that cannot work.
     #[error("journal.{key} must be {wanted}")]
     Settings {

@@ -51,6 +51,10 @@ pub fn open(
     let disk = Arc::new(Directory::claim(directory)?);
     let (journal, writer, recovered) = prepare(name, disk, settings)?;
     journal.warn_of_a_small_disk();
+    let frames = recovered.corrupt_frames;
+    if frames > 0 {
+        tracing::error!(frames, "acknowledged frames are missing");
+    }
     drop(entered);
     let thread = std::thread::Builder::new()
         .name(thread_name(name))

@@ -198,6 +198,11 @@ impl Memory {
         both.map(only).concat()
     }
 
+    /// Whether it leaves syncs out.
+    pub(super) fn is_careless(&self) -> bool {
+        self.state.lock().faults.skipped.is_some()
+    }
+
     /// Segments that were deleted since the last call, in order.
     pub(super) fn take_unlinked(&self) -> Vec<Unlinked> {
         std::mem::take(&mut self.state.lock().unlinked)

@@ -1,11 +1,13 @@
 //! Tests of the whole journal. `memory` is a disk that fails and loses power on demand.
 
 mod damage;
+mod exports;
 mod failures;
 mod golden;
 mod histories;
 mod live;
 mod memory;
+mod world;
 
 use std::net::IpAddr;
 use std::sync::Arc;
