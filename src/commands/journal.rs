@@ -1,6 +1,6 @@
-//! `tidegate journal verify|dump`: looks into a journal that no gateway has open.
+//! `tidegate journal verify|dump|export|import`: works on a journal that no gateway has open.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -25,6 +25,45 @@ pub(super) enum Command {
         #[arg(long, default_value_t = 0)]
         from: u64,
     },
+    /// Write every record that is still owed into one file, for another node; see --help.
+    ///
+    /// For a node that will not come back: its gateway is stopped, or its disk is mounted here. Each
+    /// record goes with what it still owes, and stays owed to the sinks that it was owed to. The
+    /// journal is not changed, so delete it before its node starts again, or the records come twice.
+    /// The other node also needs the rules texts that the summary names: copy them from `rules/` of
+    /// this data directory into its own. Exits 1, with one line that says why, if the journal is in
+    /// use, of a newer format or damaged; with damage, the file holds everything that is whole.
+    Export {
+        /// The directory; without it, `journal` in the configured data directory.
+        dir: Option<PathBuf>,
+        /// The file to write; it must not exist yet.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        /// The first frame; without it, the lowest that any sink still wants.
+        #[arg(long, value_name = "SEQ")]
+        from: Option<u64>,
+        /// Print the summary as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Append what `export` wrote to a journal; see --help.
+    ///
+    /// The journal may be fresh, but no gateway may have it open: stop it first. The file is checked
+    /// to its end before anything is appended, and every record is durable when the command ends.
+    /// The gateway then delivers them like its own, if it finds the rules texts that the summary
+    /// names in `rules/` of its data directory. Importing a file twice delivers its records twice.
+    /// Exits 1, with one line that says why, if the journal is in use or full, or if the file is
+    /// damaged or of a newer format.
+    Import {
+        /// What `export` wrote.
+        file: PathBuf,
+        /// The directory; without it, `journal` in the configured data directory.
+        #[arg(long, value_name = "DIR")]
+        into: Option<PathBuf>,
+        /// Print the summary as JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 pub(super) fn run(settings: &Settings, command: &Command) -> anyhow::Result<ExitCode> {
@@ -39,7 +78,37 @@ pub(super) fn run(settings: &Settings, command: &Command) -> anyhow::Result<Exit
             journal::dump(dir.as_ref().unwrap_or(&usual), *from, |frame| say(&line(&frame)))?;
             Ok(ExitCode::SUCCESS)
         }
+        Command::Export { dir, to, from, json } => {
+            let summary = journal::export(dir.as_ref().unwrap_or(&usual), to, *from)?;
+            tell(&summary, "exported", to, *json)?;
+            let corrupt = summary.corrupt_frames;
+            anyhow::ensure!(
+                corrupt == 0,
+                "{corrupt} acknowledged frames are damaged or missing; {} holds the others",
+                to.display(),
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Import { file, into, json } => {
+            let into = into.as_ref().unwrap_or(&usual);
+            let summary = journal::import(file, into, &settings.journal)?;
+            tell(&summary, "imported", into, *json)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
+}
+
+fn tell(summary: &journal::Summary, done: &str, to: &Path, json: bool) -> anyhow::Result<()> {
+    if json {
+        say(&serde_json::to_string_pretty(summary)?);
+        return Ok(());
+    }
+    let journal::Summary { records, bytes, rules, .. } = summary;
+    let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
+    let rules = if rules.is_empty() { "none".to_owned() } else { rules.join(", ") };
+    say(&format!("{done} {records} records, {bytes} bytes, to {}", to.display()));
+    say(&format!("rules texts that they need: {rules}"));
+    Ok(())
 }
 
 fn line(frame: &journal::Frame) -> String {

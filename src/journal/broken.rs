@@ -6,6 +6,7 @@
 use std::io::{self, ErrorKind, IoSlice};
 
 use super::disk::{Disk, DiskFile};
+use super::room::{Room, is_full};
 use super::{Error, Settings};
 
 /// How names of kept ranges end.
@@ -15,12 +16,13 @@ const CHUNK_BYTES: u64 = 1 << 20;
 
 /// Copies the range, unless it holds only zeros or too much is kept already.
 pub(super) fn keep(
-    disk: &dyn Disk,
+    room: &Room,
     settings: &Settings,
     segment: &str,
     offset: u64,
     bytes: u64,
 ) -> Result<(), Error> {
+    let disk = &*room.disk;
     let name = format!("{segment}.{offset}{SUFFIX}");
     let fail = |source| Error::disk("keep", &name, source);
     let source = disk.open(segment).map_err(fail)?;
@@ -31,7 +33,17 @@ pub(super) fn keep(
         tracing::warn!(segment, offset, bytes, "no room to keep a damaged range of the journal");
         return Ok(());
     }
-    copy(disk, &*source, &name, offset, bytes).map_err(fail)
+    let copied = match copy(disk, &*source, &name, offset, bytes) {
+        Err(error) if room.ran_out(&error) => copy(disk, &*source, &name, offset, bytes),
+        copied => copied,
+    };
+    match copied {
+        Err(error) if is_full(&error) => {
+            tracing::warn!(%error, segment, offset, bytes, "no room to keep a damaged range");
+            disk.unlink(&name).map_err(fail)
+        }
+        copied => copied.map_err(fail),
+    }
 }
 
 fn copy(

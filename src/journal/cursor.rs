@@ -12,13 +12,16 @@ use uuid::Uuid;
 use super::Error;
 use super::disk::{Disk, DiskFile};
 use super::frame::field;
+use super::room::Room;
 
 /// What a slot begins with: `TGCU`.
 const MAGIC: [u8; 4] = *b"TGCU";
+/// The version that is written, and the newest that can be read.
+const VERSION: u32 = 1;
 /// Distance of the two slots: they never share a block.
-const SLOT_BYTES: usize = 4_096;
+pub const SLOT_BYTES: usize = 4_096;
 /// Bytes of a slot that are used.
-const USED_BYTES: usize = 48;
+pub const USED_BYTES: usize = 48;
 /// The part of them that the checksum covers.
 const CHECKED_BYTES: usize = USED_BYTES - 4;
 /// How names of cursor files begin.
@@ -26,7 +29,7 @@ const PREFIX: &str = "cursor-";
 
 /// The position of one sink.
 pub struct Cursor {
-    disk: Arc<dyn Disk>,
+    room: Arc<Room>,
     journal: Uuid,
     name: String,
     file: Option<Box<dyn DiskFile>>,
@@ -35,24 +38,27 @@ pub struct Cursor {
 
 /// What a slot holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Saved {
-    generation: u64,
-    pub(super) next_seq: u64,
-    pub(super) journal: Uuid,
+pub struct Saved {
+    /// Counts the saves; the slot is the one with this parity.
+    pub generation: u64,
+    /// What the sink wants next.
+    pub next_seq: u64,
+    /// The journal that it is a position in.
+    pub journal: Uuid,
 }
 
 impl Cursor {
-    pub(super) fn open(disk: Arc<dyn Disk>, journal: Uuid, sink: &str) -> Result<Self, Error> {
+    pub(super) fn open(room: Arc<Room>, journal: Uuid, sink: &str) -> Result<Self, Error> {
         let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
         if !(1..=80).contains(&sink.len()) || !sink.bytes().all(allowed) {
             return Err(Error::CursorName(sink.to_owned()));
         }
         let name = format!("{PREFIX}{sink}");
-        let saved = read(&*disk, &name)?;
+        let saved = read(&*room.disk, &name)?;
         if let Some(saved) = saved.filter(|saved| saved.journal != journal) {
             tracing::warn!(name, other = %saved.journal, "cursor of another journal ignored");
         }
-        Ok(Self { disk, journal, name, file: None, saved })
+        Ok(Self { room, journal, name, file: None, saved })
     }
 
     /// The seq that the sink wants next; `None` if it has never saved one in this journal.
@@ -64,8 +70,12 @@ impl Cursor {
     pub fn save(&mut self, next_seq: u64) -> Result<(), Error> {
         let generation = self.saved.map_or(0, |saved| saved.generation).wrapping_add(1);
         let saved = Saved { generation, next_seq, journal: self.journal };
-        self.write(saved).map_err(|source| Error::disk("save", &self.name, source))?;
         // After a failure the same slot is written again, as the other one is the good one.
+        let written = match self.write(saved) {
+            Err(error) if self.room.ran_out(&error) => self.write(saved),
+            written => written,
+        };
+        written.map_err(|source| Error::disk("save", &self.name, source))?;
         self.saved = Some(saved);
         Ok(())
     }
@@ -74,9 +84,9 @@ impl Cursor {
         let fresh = self.file.is_none();
         let file = match self.file.take() {
             Some(file) => file,
-            None => match self.disk.edit(&self.name) {
+            None => match self.room.disk.edit(&self.name) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {
-                    let file = self.disk.create_new(&self.name)?;
+                    let file = self.room.disk.create_new(&self.name)?;
                     // Both slots at once, so that a full disk cannot stop a cursor later.
                     file.write_at(&[0; 2 * SLOT_BYTES], 0)?;
                     file
@@ -87,7 +97,7 @@ impl Cursor {
         file.write_at(&saved.encode(), saved.generation % 2 * SLOT_BYTES as u64)?;
         file.sync()?;
         if fresh {
-            self.disk.sync_names()?;
+            self.room.disk.sync_names()?;
         }
         self.file = Some(file);
         Ok(())
@@ -108,13 +118,21 @@ fn read(disk: &dyn Disk, name: &str) -> Result<Option<Saved>, Error> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         opened => opened.map_err(|source| Error::disk("open", name, source))?,
     };
+    let mut bytes = [0; SLOT_BYTES + USED_BYTES];
+    let read = file.read_at(&mut bytes, 0).map_err(|source| Error::disk("read", name, source))?;
+    newest(bytes.get(..read).unwrap_or_default()).map_err(|found| Error::Version {
+        name: name.to_owned(),
+        found,
+        known: VERSION,
+    })
+}
+
+/// The newer of the two slots in a cursor file; `None` if both are damaged. Slots of a newer format
+/// are errors, with its version.
+pub fn newest(file: &[u8]) -> Result<Option<Saved>, u32> {
     let mut newest: Option<Saved> = None;
-    for slot in 0..2 {
-        let mut bytes = [0; USED_BYTES];
-        let read = file
-            .read_at(&mut bytes, slot * SLOT_BYTES as u64)
-            .map_err(|source| Error::disk("read", name, source))?;
-        let found = Saved::parse(bytes.get(..read).unwrap_or_default());
+    for (slot, at) in [(0, 0), (1, SLOT_BYTES)] {
+        let found = Saved::parse(file.get(at..).unwrap_or_default())?;
         let found = found.filter(|found| found.generation % 2 == slot);
         if found.map(|found| found.generation) > newest.map(|newest| newest.generation) {
             newest = found;
@@ -124,10 +142,11 @@ fn read(disk: &dyn Disk, name: &str) -> Result<Option<Saved>, Error> {
 }
 
 impl Saved {
-    fn encode(&self) -> [u8; USED_BYTES] {
+    /// The bytes of the slot.
+    pub fn encode(&self) -> [u8; USED_BYTES] {
         let fields = MAGIC
             .into_iter()
-            .chain(1u32.to_le_bytes())
+            .chain(VERSION.to_le_bytes())
             .chain(self.generation.to_le_bytes())
             .chain(self.next_seq.to_le_bytes())
             .chain(self.journal.into_bytes());
@@ -140,40 +159,50 @@ impl Saved {
         bytes
     }
 
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; USED_BYTES] = bytes.first_chunk()?;
+    fn parse(bytes: &[u8]) -> Result<Option<Self>, u32> {
+        let Some(bytes) = bytes.first_chunk::<USED_BYTES>() else { return Ok(None) };
         let sum = crc32c::crc32c(&bytes[..CHECKED_BYTES]);
-        let right = bytes.starts_with(&MAGIC)
-            && sum == u32::from_le_bytes(field(bytes, CHECKED_BYTES))
-            && u32::from_le_bytes(field(bytes, 4)) == 1;
-        right.then(|| Self {
-            generation: u64::from_le_bytes(field(bytes, 8)),
-            next_seq: u64::from_le_bytes(field(bytes, 16)),
-            journal: Uuid::from_bytes(field(bytes, 24)),
-        })
+        if !bytes.starts_with(&MAGIC) || sum != u32::from_le_bytes(field(bytes, CHECKED_BYTES)) {
+            return Ok(None);
+        }
+        match u32::from_le_bytes(field(bytes, 4)) {
+            VERSION => Ok(Some(Self {
+                generation: u64::from_le_bytes(field(bytes, 8)),
+                next_seq: u64::from_le_bytes(field(bytes, 16)),
+                journal: Uuid::from_bytes(field(bytes, 24)),
+            })),
+            0 => Ok(None),
+            newer => Err(newer),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Settings;
     use super::super::disk::Directory;
     use super::*;
 
     const JOURNAL: Uuid = Uuid::from_u128(5);
 
-    fn cursor(disk: &Arc<dyn Disk>, journal: Uuid) -> Cursor {
-        Cursor::open(Arc::clone(disk), journal, "kafka").unwrap()
+    fn room(folder: &tempfile::TempDir) -> Arc<Room> {
+        let disk = Arc::new(Directory::claim(folder.path()).unwrap());
+        Arc::new(Room::new(disk, &Settings::default()))
+    }
+
+    fn cursor(room: &Arc<Room>, journal: Uuid) -> Cursor {
+        Cursor::open(Arc::clone(room), journal, "kafka").unwrap()
     }
 
     #[test]
     fn remembers_the_last_save_and_survives_a_damaged_slot() {
         let folder = tempfile::tempdir().unwrap();
-        let disk: Arc<dyn Disk> = Arc::new(Directory::claim(folder.path()).unwrap());
-        let mut first = cursor(&disk, JOURNAL);
+        let room = room(&folder);
+        let mut first = cursor(&room, JOURNAL);
         assert_eq!(first.load(), None);
         for next_seq in [10, 20, 30] {
             first.save(next_seq).unwrap();
-            assert_eq!(cursor(&disk, JOURNAL).load(), Some(next_seq));
+            assert_eq!(cursor(&room, JOURNAL).load(), Some(next_seq));
         }
         let path = folder.path().join("cursor-kafka");
         let whole = std::fs::read(&path).unwrap();
@@ -182,21 +211,21 @@ mod tests {
             let mut bytes = whole.clone();
             bytes[SLOT_BYTES + at] ^= 1;
             std::fs::write(&path, &bytes).unwrap();
-            assert_eq!(cursor(&disk, JOURNAL).load(), Some(20), "byte {at}");
+            assert_eq!(cursor(&room, JOURNAL).load(), Some(20), "byte {at}");
         }
         // The slot that is damaged is the one that is written next.
-        let mut again = cursor(&disk, JOURNAL);
+        let mut again = cursor(&room, JOURNAL);
         again.save(40).unwrap();
-        assert_eq!(cursor(&disk, JOURNAL).load(), Some(40));
-        assert_eq!(cursor(&disk, Uuid::from_u128(6)).load(), None);
+        assert_eq!(cursor(&room, JOURNAL).load(), Some(40));
+        assert_eq!(cursor(&room, Uuid::from_u128(6)).load(), None);
     }
 
     #[test]
     fn refuses_names_that_are_no_names() {
         let folder = tempfile::tempdir().unwrap();
-        let disk: Arc<dyn Disk> = Arc::new(Directory::claim(folder.path()).unwrap());
+        let room = room(&folder);
         for sink in ["", "a/b", "../x", "Kafka", &"x".repeat(81)] {
-            let opened = Cursor::open(Arc::clone(&disk), JOURNAL, sink);
+            let opened = Cursor::open(Arc::clone(&room), JOURNAL, sink);
             assert!(matches!(opened, Err(Error::CursorName(_))), "{sink}");
         }
     }
@@ -211,6 +240,11 @@ mod tests {
         golden[39] = 1;
         golden[44..].copy_from_slice(&[0x1f, 0xde, 0x64, 0xd2]);
         assert_eq!(saved.encode(), golden);
-        assert_eq!(Saved::parse(&saved.encode()), Some(saved));
+        assert_eq!(Saved::parse(&saved.encode()), Ok(Some(saved)));
+        let mut newer = golden;
+        newer[4] = 2;
+        let sum = crc32c::crc32c(&newer[..CHECKED_BYTES]);
+        newer[CHECKED_BYTES..].copy_from_slice(&sum.to_le_bytes());
+        assert_eq!(newest(&newer), Err(2));
     }
 }

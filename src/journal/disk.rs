@@ -8,6 +8,8 @@ use std::io::{self, ErrorKind, IoSlice, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::FallocateFlags;
+
 use super::Error;
 
 /// One directory of files.
@@ -26,8 +28,17 @@ pub trait Disk: Send + Sync {
     fn unlink(&self, name: &str) -> io::Result<()>;
     /// Makes created and deleted names durable.
     fn sync_names(&self) -> io::Result<()>;
-    /// Bytes that the file system still has for us.
-    fn free_bytes(&self) -> io::Result<u64>;
+    /// How much room the file system has.
+    fn space(&self) -> io::Result<Space>;
+}
+
+/// The room of a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that it still has for us.
+    pub free_bytes: u64,
+    /// All its bytes.
+    pub total_bytes: u64,
 }
 
 /// One open file.
@@ -40,8 +51,11 @@ pub trait DiskFile: Send + Sync {
     fn read_at(&self, into: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Makes content and length durable (`fdatasync`).
     fn sync(&self) -> io::Result<()>;
-    /// Cuts the file.
-    fn truncate(&self, bytes: u64) -> io::Result<()>;
+    /// Makes sure that the file can grow to so many bytes; its length stays. `Unsupported` where
+    /// the file system cannot.
+    fn allocate(&self, bytes: u64) -> io::Result<()>;
+    /// Sets the length, and gives back what was allocated beyond it.
+    fn resize(&self, bytes: u64) -> io::Result<()>;
     /// The length of the file.
     fn bytes(&self) -> io::Result<u64>;
 }
@@ -86,6 +100,22 @@ impl Directory {
         let handle = File::open(path)
             .map_err(|source| Error::disk("open directory", &path.display().to_string(), source))?;
         Ok(Self { path: path.to_owned(), handle, _lock: None })
+    }
+
+    /// Opens a directory that no gateway has open, and keeps gateways out while it is looked at.
+    pub fn look_alone(path: &Path) -> Result<Self, Error> {
+        let looked = Self::look(path)?;
+        let lock = match File::open(path.join(LOCK)) {
+            Ok(lock) => lock,
+            // Copied from a node, or never opened by a gateway.
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(looked),
+            Err(source) => return Err(Error::disk("open the lock of", LOCK, source)),
+        };
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(Self { _lock: Some(lock), ..looked }),
+            Err(TryLockError::WouldBlock) => Err(Error::Locked(path.to_owned())),
+            Err(TryLockError::Error(source)) => Err(Error::disk("lock", LOCK, source)),
+        }
     }
 }
 
@@ -142,9 +172,12 @@ impl Disk for Directory {
         self.handle.sync_all()
     }
 
-    fn free_bytes(&self) -> io::Result<u64> {
+    fn space(&self) -> io::Result<Space> {
         let found = rustix::fs::fstatvfs(&self.handle)?;
-        Ok(found.f_bavail.saturating_mul(found.f_frsize))
+        Ok(Space {
+            free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+            total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+        })
     }
 }
 
@@ -184,7 +217,17 @@ impl DiskFile for File {
         self.sync_data()
     }
 
-    fn truncate(&self, bytes: u64) -> io::Result<()> {
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        loop {
+            // The length stays, so that it still tells where the last write ended.
+            match rustix::fs::fallocate(self, FallocateFlags::KEEP_SIZE, 0, bytes) {
+                Err(rustix::io::Errno::INTR) => {}
+                allocated => return Ok(allocated?),
+            }
+        }
+    }
+
+    fn resize(&self, bytes: u64) -> io::Result<()> {
         self.set_len(bytes)
     }
 
@@ -209,6 +252,27 @@ mod tests {
         assert_eq!(file.read_at(&mut back, 0).unwrap(), 12_000);
         assert_eq!(back[..12_000], pieces.concat());
         assert_eq!(disk.create_new("x").err().unwrap().kind(), ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn what_is_allocated_and_not_used_is_given_back() {
+        use std::os::unix::fs::MetadataExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Directory::claim(folder.path()).unwrap();
+        let file = disk.create_new("x").unwrap();
+        let held = || fs::metadata(folder.path().join("x")).unwrap().blocks() * 512;
+        match file.allocate(1 << 20) {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Unsupported),
+            Ok(()) => assert!(held() >= 1 << 20),
+        }
+        file.append(&mut [IoSlice::new(&[7; 100])]).unwrap();
+        assert_eq!(file.bytes().unwrap(), 100);
+        file.resize(100).unwrap();
+        file.sync().unwrap();
+        assert!(held() <= 64 << 10, "{} bytes are held", held());
+        let space = disk.space().unwrap();
+        assert!(space.free_bytes <= space.total_bytes);
     }
 
     #[test]

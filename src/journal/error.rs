@@ -49,9 +49,12 @@ pub enum Error {
     #[error("journal directory {0} is locked by another process")]
     Locked(PathBuf),
     /// Written by a newer Tidegate.
-    #[error("segment {name} has format version {found}, but this program knows {known} at most")]
+    #[error(
+        "{name} has format version {found}, but this program knows {known} at most: run the \
+         tidegate that wrote it, or a newer one; nothing was changed"
+    )]
     Version {
-        /// The segment file.
+        /// The file.
         name: String,
         /// Its version.
         found: u32,
@@ -71,6 +74,27 @@ pub enum Error {
     /// No file tells which journal the frames belong to, so that none of them can be trusted.
     #[error("no segment header in {0} is readable, and no cursor names the journal")]
     Headers(PathBuf),
+    /// An export that cannot be imported; nothing of it was.
+    #[error("{name} is damaged after {after} records: {flaw}; nothing was imported")]
+    Export {
+        /// The file.
+        name: String,
+        /// What is wrong.
+        flaw: String,
+        /// Records that are whole.
+        after: u64,
+    },
+    /// An import that ended in the middle.
+    #[error("only {records} of {of} records were imported; the rest is in the file alone")]
+    Half {
+        /// Records that are durable.
+        records: u64,
+        /// Records in the file.
+        of: u64,
+        /// What stopped it.
+        #[source]
+        source: Box<Error>,
+    },
     /// A setting that cannot work.
     #[error("journal.{key} must be {wanted}")]
     Settings {
@@ -85,6 +109,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// What the system said, if it was the disk.
+    pub(super) fn system(&self) -> Option<&io::Error> {
+        match self {
+            Self::Disk { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+
     /// Wraps what the system said about `name`.
     pub(super) fn disk(step: &'static str, name: &str, source: io::Error) -> Self {
         Self::Disk { step, name: name.to_owned(), source: Arc::new(source) }

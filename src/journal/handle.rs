@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
@@ -15,9 +16,10 @@ use tokio::sync::oneshot;
 
 use crate::model::Parcel;
 
-use super::disk::{Directory, Disk};
+use super::disk::{Directory, Disk, Space};
 use super::queue::{Pending, Refusal};
 use super::recover::recover;
+use super::room::Room;
 use super::shared::Shared;
 use super::writer::Writer;
 use super::{Appended, Cursor, Draft, Error, Followed, Reader, Recovered, Settings, Usage};
@@ -49,6 +51,10 @@ pub fn open(
     let disk = Arc::new(Directory::claim(directory)?);
     let (journal, writer, recovered) = prepare(name, disk, settings)?;
     journal.warn_of_a_small_disk();
+    let frames = recovered.corrupt_frames;
+    if frames > 0 {
+        tracing::error!(frames, "acknowledged frames are missing");
+    }
     drop(entered);
     let thread = std::thread::Builder::new()
         .name(thread_name(name))
@@ -64,10 +70,12 @@ pub(super) fn prepare(
     disk: Arc<dyn Disk>,
     settings: &Settings,
 ) -> Result<(Journal, Writer, Recovered), Error> {
-    let opened = recover(&*disk, settings)?;
+    let room = Arc::new(Room::new(disk, settings));
+    let opened = recover(&room, settings)?;
+    room.look();
     let next_seq = opened.recovered.next_seq;
     let shared =
-        Arc::new(Shared::new(name, disk, settings.clone(), opened.journal, opened.table, next_seq));
+        Arc::new(Shared::new(name, room, settings.clone(), opened.journal, opened.table, next_seq));
     let writer = Writer::new(Arc::clone(&shared), next_seq);
     let journal = Journal { open: Arc::new(Open { shared, thread: Mutex::default() }) };
     Ok((journal, writer, opened.recovered))
@@ -132,7 +140,7 @@ impl Journal {
     /// The durable position of a sink.
     pub fn cursor(&self, sink: &str) -> Result<Cursor, Error> {
         let shared = &self.open.shared;
-        Cursor::open(Arc::clone(&shared.disk), shared.journal, sink)
+        Cursor::open(Arc::clone(&shared.room), shared.journal, sink)
     }
 
     /// Tells the lowest seq that is still owed to a sink, by its durable cursor. Nothing at or above
@@ -140,7 +148,7 @@ impl Journal {
     /// said anything holds what its cursor file said at the start; everything is owed as long as
     /// there is no sink at all.
     pub fn set_owed_from(&self, sink: &str, seq: u64) {
-        self.open.shared.with_table(|table| table.set_owed_from(sink, seq));
+        self.open.shared.set_owed_from(sink, seq, Instant::now());
     }
 
     /// Says that a sink is out of use, so that its cursor file holds nothing back any more.
@@ -165,7 +173,7 @@ impl Journal {
         let mut taken = taken.into_iter();
         while let Some(segment) = taken.next() {
             let name = segment.name();
-            match shared.disk.unlink(&name) {
+            match shared.room.disk.unlink(&name) {
                 Err(source) if source.kind() != ErrorKind::NotFound => {
                     let rest = std::iter::once(segment).chain(taken).collect();
                     shared.with_table(|table| table.put_back(rest));
@@ -176,11 +184,18 @@ impl Journal {
             }
         }
         if freed > 0 {
-            let place = shared.disk.place().display().to_string();
-            shared.disk.sync_names().map_err(|source| Error::disk("sync", &place, source))?;
+            let place = shared.room.disk.place().display().to_string();
+            shared.room.disk.sync_names().map_err(|source| Error::disk("sync", &place, source))?;
         }
-        shared.meters.trimmed_bytes.increment(freed);
+        shared.trimmed(freed, Instant::now());
         Ok(freed)
+    }
+
+    /// How long a client that was refused should wait: `None` while records are taken, else what is
+    /// lacking divided by how fast room was made lately, between a second and a minute. A queue that
+    /// is full for a moment does not count.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.open.shared.retry_after(Instant::now())
     }
 
     /// How much lies on disk.
@@ -199,18 +214,27 @@ impl Journal {
         waiter: Option<oneshot::Sender<Result<u64, Error>>>,
         passenger: Option<Arc<Parcel>>,
     ) -> Result<(), Error> {
-        let Shared { settings, meters, queue, .. } = &*self.open.shared;
+        let shared = &*self.open.shared;
+        let Shared { settings, meters, queue, room, .. } = shared;
         if self.is_down() {
             meters.refused_down.increment(1);
             return Err(Error::Down);
         }
-        let bytes_max = match draft {
-            Draft::Record { .. } => settings.bytes_max,
-            // A full journal empties by settling.
-            Draft::Settle { .. } => settings.bytes_max.saturating_add(settings.segment_bytes),
-        };
+        let is_record = matches!(draft, Draft::Record { .. });
+        if is_record && room.is_short() {
+            meters.refused_free.increment(1);
+            return Err(Error::Full { limit: "min_free_bytes", bytes_max: room.floor_bytes() });
+        }
+        // A full journal empties by settling.
+        let more = if is_record { 0 } else { settings.segment_bytes };
+        let bytes_max = settings.bytes_max.saturating_add(more);
         let pending = Pending { encoded: draft.encode()?, waiter, passenger };
-        queue.push(pending, self.open.shared.room(bytes_max)).map_err(|refusal| match refusal {
+        let bytes = pending.bytes();
+        let pushed = queue.push(pending, shared.left(bytes_max));
+        if is_record {
+            shared.set_unfit(if pushed == Err(Refusal::Disk) { bytes } else { 0 });
+        }
+        pushed.map_err(|refusal| match refusal {
             Refusal::Queue => {
                 meters.refused_queue.increment(1);
                 let bytes_max = settings.queue_bytes_max;
@@ -225,10 +249,10 @@ impl Journal {
     }
 
     fn warn_of_a_small_disk(&self) {
-        let Shared { disk, settings, .. } = &*self.open.shared;
+        let Shared { room, settings, .. } = &*self.open.shared;
         let wanted = settings.bytes_max.saturating_sub(self.usage().bytes);
-        match disk.free_bytes() {
-            Ok(free_bytes) if free_bytes < wanted => {
+        match room.disk.space() {
+            Ok(Space { free_bytes, .. }) if free_bytes < wanted => {
                 let bytes_max = settings.bytes_max;
                 tracing::warn!(free_bytes, bytes_max, "the disk is too small for the journal");
             }

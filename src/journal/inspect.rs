@@ -80,25 +80,53 @@ pub fn verify(directory: &Path) -> Result<Report, Error> {
 pub fn dump(directory: &Path, from: u64, mut each: impl FnMut(Frame)) -> Result<u64, Error> {
     let disk = Directory::look(directory)?;
     let survey = Survey::of(&disk)?;
-    let mut count = 0;
+    let looked = look(&disk, &survey, from, |frame| {
+        each(frame);
+        Ok(())
+    })?;
+    Ok(looked.frames)
+}
+
+/// What a look at a part of a journal came to.
+pub(super) struct Looked {
+    /// Frames that were handed out.
+    pub(super) frames: u64,
+    /// Acknowledged frames that are damaged or missing, in the segments that were read.
+    pub(super) corrupt_frames: u64,
+}
+
+/// Hands out every readable frame from a seq on, until `each` fails.
+pub(super) fn look(
+    disk: &Directory,
+    survey: &Survey,
+    from: u64,
+    mut each: impl FnMut(Frame) -> Result<(), Error>,
+) -> Result<Looked, Error> {
+    let mut looked = Looked { frames: 0, corrupt_frames: 0 };
     for at in 0..survey.segments.len() {
         if survey.limit(at).last < from {
             continue;
         }
-        let mut walk = walk(&disk, &survey, at)?;
-        while let Some(step) = next(&mut walk, &survey, at)? {
+        let mut walk = walk(disk, survey, at)?;
+        while let Some(step) = next(&mut walk, survey, at)? {
             let Step::Frame { offset, header } = step else { continue };
+            if header.seq < from {
+                continue;
+            }
             let payload = Bytes::copy_from_slice(walk.payload(offset, &header));
             let bytes = header.span() as u64;
-            if header.seq >= from
-                && let Ok(Some(entry)) = Entry::decode(header.kind, &payload)
-            {
-                each(Frame { seq: header.seq, bytes, entry });
-                count += 1;
+            match Entry::decode(header.kind, &payload) {
+                Ok(Some(entry)) => {
+                    each(Frame { seq: header.seq, bytes, entry })?;
+                    looked.frames += 1;
+                }
+                Ok(None) => {}
+                Err(_) => looked.corrupt_frames += 1,
             }
         }
+        looked.corrupt_frames += missing(&walk, survey, at);
     }
-    Ok(count)
+    Ok(looked)
 }
 
 fn verify_segment(disk: &Directory, survey: &Survey, at: usize) -> Result<Verified, Error> {
@@ -133,14 +161,18 @@ fn verify_segment(disk: &Directory, survey: &Survey, at: usize) -> Result<Verifi
             _ => verified.others += 1,
         }
     }
-    let limit = survey.limit(at);
-    let missing =
-        if limit.certain { walk.missing_up_to(limit.last, limit.holes) } else { walk.missing() };
+    let missing = missing(&walk, survey, at);
     verified.corrupt_frames += missing;
     // With frames missing, damaged bytes are theirs; without, nobody was ever promised them.
     let tail = found.bytes.saturating_sub(end);
     verified.torn_bytes = if missing == 0 { damaged.max(tail) } else { 0 };
     Ok(verified)
+}
+
+/// Acknowledged frames of a segment that a walk to its end did not find.
+fn missing(walk: &Walk, survey: &Survey, at: usize) -> u64 {
+    let limit = survey.limit(at);
+    if limit.certain { walk.missing_up_to(limit.last, limit.holes) } else { walk.missing() }
 }
 
 fn walk(disk: &Directory, survey: &Survey, at: usize) -> Result<Walk, Error> {

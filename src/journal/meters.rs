@@ -17,12 +17,16 @@ pub(super) struct Meters {
     pub(super) syncs: Counter,
     /// Time spent writing and syncing them.
     pub(super) sync_us: Counter,
-    /// Groups that failed.
+    /// Attempts to write a group that failed.
     pub(super) failures: Counter,
+    /// Groups that were acknowledged after a second attempt, in a fresh segment.
+    pub(super) rewritten: Counter,
     /// Appends refused because too much waits in memory.
     pub(super) refused_queue: Counter,
     /// Appends refused because too much lies on disk.
     pub(super) refused_disk: Counter,
+    /// Appends refused because the disk has too little free.
+    pub(super) refused_free: Counter,
     /// Appends refused while the journal is down.
     pub(super) refused_down: Counter,
     /// Records that a follower has to read back from the log.
@@ -36,6 +40,7 @@ pub(super) struct Meters {
     segments: Gauge,
     used_bytes: Gauge,
     owed_bytes: Gauge,
+    lacking_bytes: Gauge,
 }
 
 impl Meters {
@@ -54,11 +59,14 @@ impl Meters {
             failures: counter!("tidegate_journal_failures_total", label.iter()),
             refused_queue: refused("queue"),
             refused_disk: refused("disk"),
+            refused_free: refused("free"),
             refused_down: refused("down"),
             unfollowed: counter!("tidegate_journal_unfollowed_total", label.iter()),
             corrupt_frames: counter!("tidegate_journal_corrupt_frames_total", label.iter()),
             trimmed_bytes: counter!("tidegate_journal_trimmed_bytes_total", label.iter()),
             down: gauge!("tidegate_journal_down", label.iter()),
+            rewritten: counter!("tidegate_journal_rewritten_total", label.iter()),
+            lacking_bytes: gauge!("tidegate_journal_lacking_bytes", label.iter()),
             segments: gauge!("tidegate_journal_segments", label.iter()),
             used_bytes: gauge!("tidegate_journal_bytes", label.iter()),
             owed_bytes: gauge!("tidegate_journal_owed_bytes", label.iter()),
@@ -71,5 +79,11 @@ impl Meters {
         self.segments.set(usage.segments as f64);
         self.used_bytes.set(usage.bytes as f64);
         self.owed_bytes.set(usage.owed_bytes as f64);
+    }
+
+    /// Shows what has to be freed until records may come.
+    #[expect(clippy::cast_precision_loss, reason = "gauges are floats; 2^53 bytes suffice")]
+    pub(super) fn show_lacking(&self, bytes: u64) {
+        self.lacking_bytes.set(bytes as f64);
     }
 }

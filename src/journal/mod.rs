@@ -10,8 +10,9 @@
 //!
 //! # Layout
 //!
-//! A directory holds segments `<first seq, 20 digits>.tgj`, cursors `cursor-<sink>`, `lock`, and
-//! `<segment>.<offset>.broken`, which are copies of cut or damaged bytes for a person to look at.
+//! A directory holds segments `<first seq, 20 digits>.tgj`, cursors `cursor-<sink>`, `lock`,
+//! `reserve`, and `<segment>.<offset>.broken`, which are copies of cut or damaged bytes for a person
+//! to look at. A segment's file is allocated when it begins; its length is what was written.
 //! Numbers are little-endian, checksums CRC-32C. Seqs count frames, from 1; some may be left out.
 //!
 //! ```text
@@ -58,25 +59,41 @@
 //!
 //! # Failures
 //!
-//! A write or sync that fails poisons its segment: the group is refused, the file is cut to what is
-//! durable and never written again, as a second sync proves nothing. The next group goes to a fresh
-//! file. If that fails too, the journal is down and probes the disk every `probe_ms`. Recovery
-//! writes the last group again before it trusts it, for the same reason.
+//! A write or sync that fails poisons its segment: the file is cut to what is durable and never
+//! written again, as a second sync proves nothing. The group is written once more, to a fresh file,
+//! and acknowledged after that file's sync. If that fails too, the group is refused and the journal
+//! is down; it probes the disk every `probe_ms`. Recovery writes the last group again before it
+//! trusts it, for the same reason.
+//!
+//! A full disk shows when a segment begins, as segments are allocated then; records are refused
+//! earlier, while less than `min_free_bytes` is free. Settlements are not: they go to segments that
+//! are no larger than needed. When nothing is free at all the reserve is deleted, so that they, the
+//! cursors and copies of damage find room, and draining can make more. Records come again when a
+//! whole segment fits above `min_free_bytes`.
+//!
+//! Room is made in this order: the cursor is durable, then a segment is deleted, then the directory
+//! is synced. So a cursor may point behind a segment that is still there, never before one that is
+//! gone.
 
+pub mod cursor;
 pub mod disk;
 pub mod entry;
 pub mod frame;
 
+mod active;
 mod appended;
 mod broken;
-mod cursor;
 mod error;
+mod export;
 mod handle;
+mod import;
 mod inspect;
 mod meters;
+mod pace;
 mod queue;
 mod reader;
 mod recover;
+mod room;
 mod segment;
 mod settings;
 mod shared;
@@ -92,7 +109,9 @@ pub use appended::Appended;
 pub use cursor::Cursor;
 pub use entry::{Draft, Entry};
 pub use error::Error;
+pub use export::{Summary, export};
 pub use handle::{Journal, open};
+pub use import::import;
 pub use inspect::{Report, Verified, dump, verify};
 pub use reader::{Frame, Reader};
 pub use recover::Recovered;

@@ -170,6 +170,11 @@ impl Queue {
         }
     }
 
+    /// Bytes that wait or are just being written.
+    pub(super) fn bytes(&self) -> u64 {
+        self.state.lock().bytes
+    }
+
     /// Gives the room of a group back.
     pub(super) fn release(&self, bytes: u64) {
         let mut state = self.state.lock();

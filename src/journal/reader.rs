@@ -118,7 +118,7 @@ impl Reader {
         let (expected, at) = segment.nearest(self.next_seq);
         drop(table);
         let name = super::segment::name(first);
-        match self.shared.disk.open(&name) {
+        match self.shared.room.disk.open(&name) {
             Ok(file) => {
                 let bounds = Bounds { at, expected, last, end };
                 let read_ahead_bytes = self.shared.settings.read_ahead_bytes;
@@ -164,7 +164,7 @@ impl Reader {
     }
 
     fn keep(&self, name: &str, offset: u64, bytes: u64) {
-        let kept = broken::keep(&*self.shared.disk, &self.shared.settings, name, offset, bytes);
+        let kept = broken::keep(&self.shared.room, &self.shared.settings, name, offset, bytes);
         if let Err(error) = kept {
             let journal = &self.shared.name;
             tracing::warn!(%error, journal, name, offset, "cannot keep a damaged range");

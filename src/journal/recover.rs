@@ -11,8 +11,9 @@ use uuid::Uuid;
 
 use crate::model::Owed;
 
-use super::disk::{Disk, DiskFile};
+use super::disk::DiskFile;
 use super::frame::{self, Seed};
+use super::room::Room;
 use super::segment::{self, FIRST_AT};
 use super::survey::{Found, Limit, Survey};
 use super::table::{Segment, Table};
@@ -48,7 +49,8 @@ pub(super) struct Opened {
 }
 
 /// Recovers the journal on this disk, or begins one.
-pub(super) fn recover(disk: &dyn Disk, settings: &Settings) -> Result<Opened, Error> {
+pub(super) fn recover(room: &Room, settings: &Settings) -> Result<Opened, Error> {
+    let disk = &*room.disk;
     let survey = Survey::of(disk)?;
     let journal = survey.journal.unwrap_or_else(Uuid::new_v4);
     for name in &survey.unused {
@@ -56,7 +58,7 @@ pub(super) fn recover(disk: &dyn Disk, settings: &Settings) -> Result<Opened, Er
     }
     let cursor_seq = survey.positions().map(|(_, seq)| seq).min().unwrap_or_default();
     let mut recovered = Recovered { cursor_seq, ..Recovered::default() };
-    let recovery = Recovery { disk, settings, survey: &survey, seed: Seed::of(journal) };
+    let recovery = Recovery { room, settings, survey: &survey, seed: Seed::of(journal) };
     let mut segments = VecDeque::with_capacity(survey.segments.len());
     for (at, found) in survey.segments.iter().enumerate() {
         let newest = at + 1 == survey.segments.len();
@@ -84,7 +86,7 @@ pub(super) fn recover(disk: &dyn Disk, settings: &Settings) -> Result<Opened, Er
 }
 
 struct Recovery<'a> {
-    disk: &'a dyn Disk,
+    room: &'a Room,
     settings: &'a Settings,
     survey: &'a Survey,
     seed: Seed,
@@ -147,13 +149,15 @@ impl Recovery<'_> {
         let scan = self.scan(found, limit, segment, recovered)?;
         recovered.corrupt_frames += scan.missing;
         recovered.torn_frames += scan.holes;
-        let file = self.disk.edit(&name).map_err(fail("open"))?;
+        let file = self.room.disk.edit(&name).map_err(fail("open"))?;
         if found.bytes > scan.end {
             let torn_bytes = found.bytes - scan.end;
             tracing::warn!(name, torn_bytes, "cutting the torn tail of the journal");
-            broken::keep(self.disk, self.settings, &name, scan.end, torn_bytes)?;
-            file.truncate(scan.end).map_err(fail("cut"))?;
+            broken::keep(self.room, self.settings, &name, scan.end, torn_bytes)?;
+            file.resize(scan.end).map_err(fail("cut"))?;
             recovered.torn_bytes += torn_bytes;
+        } else if let Err(error) = file.resize(scan.end) {
+            tracing::warn!(%error, name, "cannot free the unused end of a segment");
         }
         // If the sync of the header or of the last group failed before we died, the system holds
         // their pages for clean, and a sync would write nothing. Written again they are dirty.
@@ -176,7 +180,7 @@ impl Recovery<'_> {
     ) -> Result<Scan, Error> {
         let name = segment::name(found.first);
         let fail = |source| Error::disk("read", &name, source);
-        let file = self.disk.open(&name).map_err(fail)?;
+        let file = self.room.disk.open(&name).map_err(fail)?;
         let bounds = Bounds::whole(found.first, limit.last, found.bytes);
         let mut walk = Walk::new(file, self.seed, bounds, self.settings.read_ahead_bytes);
         let mut scan = Scan {

@@ -11,7 +11,8 @@ use super::frame::PAYLOAD_BYTES_MAX;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Size at which a segment file is closed and a new one begun; space is freed in this unit.
+    /// Size at which a segment file is closed and a new one begun; space is taken and freed in this
+    /// unit. On small disks at most a twentieth of the disk.
     pub segment_bytes: u64,
     /// The most that one write and one `fdatasync` cover.
     pub group_bytes_max: u64,
@@ -20,6 +21,12 @@ pub struct Settings {
     /// The most that segments which still owe something may take on disk; beyond it appends of
     /// records are refused. Settlements may go over it by one segment, because they free space.
     pub bytes_max: u64,
+    /// What must stay free on the file system; with less, appends of records are refused and
+    /// settlements are not. On small disks a twentieth of the disk.
+    pub min_free_bytes: u64,
+    /// Size of a file that is deleted when the disk is full, so that cursors and settlements can
+    /// still be written. At most a twentieth of the disk; 0 for none.
+    pub reserve_bytes: u64,
     /// How long a busy writer lets entries gather for its next sync. It is busy when the last group
     /// had several; an entry that comes alone is never kept waiting. 0 for never.
     pub gather_us: u64,
@@ -44,6 +51,8 @@ impl Default for Settings {
             group_bytes_max: 4 << 20,
             queue_bytes_max: 64 << 20,
             bytes_max: 10 << 30,
+            min_free_bytes: 256 << 20,
+            reserve_bytes: 16 << 20,
             gather_us: 2_000,
             quiet_ms: 200,
             probe_ms: 1_000,

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use parking_lot::Mutex;
@@ -12,10 +13,11 @@ use uuid::Uuid;
 
 use crate::model::Parcel;
 
-use super::disk::Disk;
 use super::frame::Seed;
 use super::meters::Meters;
+use super::pace::{Pace, WAIT_MAX, WAIT_MIN};
 use super::queue::Queue;
+use super::room::Room;
 use super::table::Table;
 use super::{Settings, Usage};
 
@@ -34,7 +36,7 @@ pub struct Followed {
 pub(super) struct Shared {
     /// What it is called in metrics and logs.
     pub(super) name: String,
-    pub(super) disk: Arc<dyn Disk>,
+    pub(super) room: Arc<Room>,
     pub(super) settings: Settings,
     pub(super) journal: Uuid,
     pub(super) seed: Seed,
@@ -45,20 +47,26 @@ pub(super) struct Shared {
     pub(super) down: AtomicBool,
     synced: AtomicU64,
     owed_bytes: AtomicU64,
+    /// What the last record that found no room under `bytes_max` takes; 0 once one has found some.
+    unfit_bytes: AtomicU64,
+    /// How fast segments come to owe nothing, and how fast they are deleted.
+    settled: Mutex<Pace>,
+    trimmed: Mutex<Pace>,
 }
 
 impl Shared {
     pub(super) fn new(
         name: &str,
-        disk: Arc<dyn Disk>,
+        room: Arc<Room>,
         settings: Settings,
         journal: Uuid,
         table: Table,
         next_seq: u64,
     ) -> Self {
+        let now = Instant::now();
         let shared = Self {
             name: name.to_owned(),
-            disk,
+            room,
             journal,
             seed: Seed::of(journal),
             queue: Queue::new(&settings),
@@ -69,6 +77,9 @@ impl Shared {
             down: AtomicBool::new(false),
             synced: AtomicU64::new(next_seq.saturating_sub(1)),
             owed_bytes: AtomicU64::new(0),
+            unfit_bytes: AtomicU64::new(0),
+            settled: Mutex::new(Pace::new(now)),
+            trimmed: Mutex::new(Pace::new(now)),
         };
         shared.with_table(|_| ());
         shared
@@ -85,8 +96,54 @@ impl Shared {
     }
 
     /// What the limit of the disk leaves, of which the queue will take more.
-    pub(super) fn room(&self, bytes_max: u64) -> u64 {
+    pub(super) fn left(&self, bytes_max: u64) -> u64 {
         bytes_max.saturating_sub(self.owed_bytes.load(Ordering::Acquire))
+    }
+
+    /// Notes that a sink wants nothing below `seq` any more.
+    pub(super) fn set_owed_from(&self, sink: &str, seq: u64, now: Instant) {
+        let settled = self.with_table(|table| {
+            let before = table.owed_bytes();
+            table.set_owed_from(sink, seq);
+            before.saturating_sub(table.owed_bytes())
+        });
+        self.settled.lock().add(settled, now);
+    }
+
+    /// Notes that segments were deleted.
+    pub(super) fn trimmed(&self, bytes: u64, now: Instant) {
+        self.meters.trimmed_bytes.increment(bytes);
+        self.trimmed.lock().add(bytes, now);
+    }
+
+    /// Notes a record that found no room under `bytes_max`, or with 0 that one did.
+    pub(super) fn set_unfit(&self, bytes: u64) {
+        // Looked at first: the line is shared by everybody who appends.
+        if self.unfit_bytes.load(Ordering::Relaxed) != bytes {
+            self.unfit_bytes.store(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// How long until records pass, as far as can be told; `None` when they do.
+    pub(super) fn retry_after(&self, now: Instant) -> Option<Duration> {
+        let down = self.down.load(Ordering::Acquire).then(|| {
+            // Nobody knows what heals a disk: it is probed so often.
+            Duration::from_millis(self.settings.probe_ms).clamp(WAIT_MIN, WAIT_MAX)
+        });
+        let lacking = Some(self.room.lacking_bytes()).filter(|bytes| *bytes > 0);
+        let short = lacking.map(|bytes| self.trimmed.lock().wait(bytes, now));
+        let full = self.excess().map(|bytes| self.settled.lock().wait(bytes, now));
+        [down, short, full].into_iter().flatten().max()
+    }
+
+    /// What has to be settled until the last record that found no room finds some.
+    fn excess(&self) -> Option<u64> {
+        let unfit = Some(self.unfit_bytes.load(Ordering::Relaxed)).filter(|bytes| *bytes > 0)?;
+        let wanted = unfit.saturating_add(self.queue.bytes());
+        let excess = wanted.saturating_sub(self.left(self.settings.bytes_max));
+        // Room is made by whole segments.
+        let oldest = self.table.lock().oldest_owed_bytes();
+        (excess > 0).then(|| excess.max(oldest))
     }
 
     /// Changes the table, and brings everything up to date that is counted from it.

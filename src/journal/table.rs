@@ -155,6 +155,12 @@ impl Table {
         owing.filter(|segment| !segment.is_empty()).map(|segment| segment.bytes).sum()
     }
 
+    /// Bytes of the oldest segment that holds something at or above the lowest owed seq.
+    pub(super) fn oldest_owed_bytes(&self) -> u64 {
+        let mut owing = self.segments.iter().filter(|segment| segment.last >= self.owed_from);
+        owing.find(|segment| !segment.is_empty()).map_or(0, |segment| segment.bytes)
+    }
+
     /// How much there is; `next_seq` stands for the oldest of nothing.
     pub(super) fn usage(&self, next_seq: u64) -> Usage {
         let oldest = self.segments.iter().find(|segment| !segment.is_empty());

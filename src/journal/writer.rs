@@ -1,8 +1,8 @@
 //! The one thread that writes segments: take a group, write it, sync it, tell everybody.
 //!
-//! In: groups from the queue. Out: durable frames, woken waiters, fed followers. Must never
-//! acknowledge before the sync, sync a file twice after a failure, or write behind a failed group:
-//! what follows goes to a fresh file.
+//! In: groups from the queue. Out: durable frames, woken waiters, fed followers. A group that fails
+//! is written once more, to a fresh segment; if that fails too the journal is down. Must never
+//! acknowledge before the sync.
 
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::TrySendError;
 
 use super::Error;
-use super::disk::DiskFile;
+use super::active::Active;
 use super::frame::{self, HEADER_BYTES, Header, Seed};
 use super::queue::{Pending, Taken};
-use super::segment::{self, FIRST_AT, Start};
+use super::segment::{FIRST_AT, Start};
 use super::shared::{Followed, Shared};
 use super::table::{Segment, Table};
 
@@ -31,20 +31,16 @@ pub(super) struct Writer {
     follow_from: u64,
     /// When the journal is down: when to probe the disk.
     probe_at: Option<Instant>,
+    /// When to look how much of the disk is free.
+    look_at: Instant,
     /// A file that holds nothing and could not be deleted.
     leftover: Option<String>,
 }
 
 /// A group as large as this says that many append at once, and that more are on their way.
 const BUSY_FRAMES: usize = 8;
-
-/// The segment that is being written.
-struct Active {
-    file: Box<dyn DiskFile>,
-    name: String,
-    /// Bytes that are durable.
-    bytes: u64,
-}
+/// How often the writer looks how much of the disk is free.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, next_seq: u64) -> Self {
@@ -56,6 +52,7 @@ impl Writer {
             next_seq,
             follow_from: next_seq,
             probe_at: None,
+            look_at: Instant::now() + LOOK_EVERY,
             leftover: None,
         }
     }
@@ -68,11 +65,23 @@ impl Writer {
             if self.last_group >= BUSY_FRAMES && !gather.is_zero() {
                 std::thread::sleep(gather);
             }
-            match self.shared.queue.take(&mut self.group, self.probe_at) {
+            let until = self.probe_at.map_or(self.look_at, |at| at.min(self.look_at));
+            match self.shared.queue.take(&mut self.group, Some(until)) {
                 Taken::Group => self.commit(),
-                Taken::Nothing => self.probe(),
-                Taken::Closed => return,
+                Taken::Nothing => {}
+                Taken::Closed => break,
             }
+            let now = Instant::now();
+            if self.look_at <= now {
+                self.look_at = now + LOOK_EVERY;
+                self.look();
+            }
+            if self.probe_at.is_some_and(|at| at <= now) {
+                self.probe();
+            }
+        }
+        if let Some(active) = self.active.take() {
+            active.seal();
         }
     }
 
@@ -84,54 +93,113 @@ impl Writer {
         }
     }
 
+    /// Looks how much of the disk is free.
+    pub(super) fn look(&mut self) {
+        let room = &self.shared.room;
+        room.look();
+        if !room.is_short()
+            && let Some(active) = &mut self.active
+            && let Err(error) = active.widen(room, room.segment_bytes())
+        {
+            room.ran_out(&error);
+        }
+        self.shared.meters.show_lacking(room.lacking_bytes());
+    }
+
     /// Looks whether a segment can be created again.
     pub(super) fn probe(&mut self) {
-        if self.probe_at.take().is_some() && self.begin().is_ok() {
-            tracing::info!("journal is up again");
-            self.shared.meters.down.set(0.0);
-            self.shared.down.store(false, Ordering::Release);
+        if self.probe_at.take().is_none() {
+            return;
+        }
+        self.shared.room.look();
+        match self.begin(0) {
+            Ok(()) => {
+                tracing::info!("journal is up again");
+                self.shared.meters.down.set(0.0);
+                self.shared.down.store(false, Ordering::Release);
+            }
+            Err(error) => {
+                self.learn(&error);
+                self.fall();
+            }
         }
     }
 
     fn commit(&mut self) {
         self.last_group = self.group.len();
-        let bytes: u64 = self.group.iter().map(Pending::bytes).sum();
+        let taken = bytes(&self.group);
+        if self.probe_at.is_some() {
+            self.refuse(&Error::Down);
+        } else {
+            self.write_or_refuse();
+        }
+        self.shared.queue.release(taken);
+    }
+
+    fn write_or_refuse(&mut self) {
         let began = Instant::now();
-        match self.write(bytes) {
+        self.roll();
+        if self.group.is_empty() {
+            return;
+        }
+        let mut written = self.write();
+        if let Err(error) = &written {
+            let entries = self.group.len();
+            tracing::error!(%error, entries, "journal group failed; once more in a fresh segment");
+            self.learn(error);
+            written = self.write();
+            self.shared.meters.rewritten.increment(u64::from(written.is_ok()));
+        }
+        match written {
             Ok(()) => {
                 let meters = &self.shared.meters;
                 meters.syncs.increment(1);
                 let spent_us = began.elapsed().as_micros();
                 meters.sync_us.increment(u64::try_from(spent_us).unwrap_or(u64::MAX));
                 meters.frames.increment(self.group.len() as u64);
-                meters.bytes.increment(bytes);
+                meters.bytes.increment(bytes(&self.group));
                 self.publish();
             }
             Err(error) => {
-                self.shared.meters.failures.increment(1);
-                tracing::error!(%error, entries = self.group.len(), "journal group failed");
-                for pending in self.group.drain(..) {
-                    tell(pending.waiter, Err(error.clone()));
-                }
+                tracing::error!(%error, entries = self.group.len(), "journal group failed again");
+                self.learn(&error);
+                self.fall();
+                self.refuse(&error);
             }
         }
-        self.shared.queue.release(bytes);
+    }
+
+    /// Seals a segment that is full. Where one has to be begun and the disk has no room for it,
+    /// records are refused; settlements go on, because they make room.
+    fn roll(&mut self) {
+        let grown = |active: &Active| active.bytes() + bytes(&self.group);
+        let segment_bytes = self.shared.room.segment_bytes();
+        let full = |active: &Active| !active.is_empty() && grown(active) > segment_bytes;
+        if self.active.as_ref().is_some_and(full)
+            && let Some(active) = self.active.take()
+        {
+            active.seal();
+        }
+        if self.active.is_some() {
+            return;
+        }
+        self.look();
+        let room = &self.shared.room;
+        if room.is_short() {
+            let error = Error::Full { limit: "min_free_bytes", bytes_max: room.floor_bytes() };
+            let is_record = |pending: &mut Pending| pending.encoded.kind == frame::RECORD;
+            for pending in self.group.extract_if(.., is_record) {
+                self.shared.meters.refused_free.increment(1);
+                tell(pending.waiter, Err(error.clone()));
+            }
+        }
     }
 
     /// Writes and syncs the group. When this fails, nothing of the group counts.
-    fn write(&mut self, bytes: u64) -> Result<(), Error> {
-        if self.probe_at.is_some() {
-            return Err(Error::Down);
-        }
-        let full = self.active.as_ref().is_some_and(|active| {
-            active.bytes > FIRST_AT && active.bytes + bytes > self.shared.settings.segment_bytes
-        });
-        if full {
-            // Its last group is synced, so nothing is left to do for it.
-            self.active = None;
-        }
+    fn write(&mut self) -> Result<(), Error> {
+        let bytes = bytes(&self.group);
         if self.active.is_none() {
-            self.begin()?;
+            self.begin(bytes)?;
         }
         let Some(active) = &mut self.active else { return Err(Error::Down) };
         let first = self.next_seq;
@@ -139,21 +207,28 @@ impl Writer {
             number(pending, self.next_seq, place, self.shared.seed);
             self.next_seq += 1;
         }
-        let written = active
-            .file
-            .append(&mut slices(&self.group))
-            .map_err(|source| Error::disk("write", &active.name, source))
-            .and_then(|()| {
-                active.file.sync().map_err(|source| Error::disk("sync", &active.name, source))
-            });
-        if let Err(error) = written {
+        if let Err(error) = active.commit(&mut slices(&self.group), bytes) {
             self.poison();
             return Err(error);
         }
-        active.bytes += bytes;
-        let (last, end) = (self.next_seq - 1, active.bytes);
+        let (last, end) = (self.next_seq - 1, active.bytes());
         self.shared.with_table(|table| table.grow(first, last, end));
         Ok(())
+    }
+
+    /// Notes a failure, and what it says about the room on the disk.
+    fn learn(&mut self, error: &Error) {
+        self.shared.meters.failures.increment(1);
+        if let Some(source) = error.system() {
+            self.shared.room.ran_out(source);
+            self.shared.meters.show_lacking(self.shared.room.lacking_bytes());
+        }
+    }
+
+    fn refuse(&mut self, error: &Error) {
+        for pending in self.group.drain(..) {
+            tell(pending.waiter, Err(error.clone()));
+        }
     }
 
     /// Readers first, then the followers, then the waiters.
@@ -188,19 +263,12 @@ impl Writer {
         }
     }
 
-    /// Begins a segment: durable content first, then its durable name, and only then frames.
-    pub(super) fn begin(&mut self) -> Result<(), Error> {
-        let begun = self.try_begin();
-        if begun.is_err() {
-            self.fall();
-        }
-        begun
-    }
-
-    fn try_begin(&mut self) -> Result<(), Error> {
-        let disk = Arc::clone(&self.shared.disk);
+    /// Begins a segment with room for a group of so many bytes, and for all that may follow if the
+    /// disk has as much.
+    pub(super) fn begin(&mut self, bytes: u64) -> Result<(), Error> {
+        let room = &self.shared.room;
         if let Some(name) = &self.leftover {
-            disk.unlink(name).map_err(|source| Error::disk("delete", name, source))?;
+            room.disk.unlink(name).map_err(|source| Error::disk("delete", name, source))?;
             self.leftover = None;
         }
         let first = self.next_seq;
@@ -211,46 +279,29 @@ impl Writer {
         let created_ms = crate::clock::now_ms();
         let journal = self.shared.journal;
         let start = Start { first, previous, acknowledged, journal, created_ms, holes };
-        let name = segment::name(first);
-        // Whatever becomes of it, this name is used up.
-        self.next_seq += 1;
-        let file = disk.create_new(&name).map_err(|source| Error::disk("create", &name, source))?;
-        let prepared = file
-            .append(&mut [IoSlice::new(&start.encode())])
-            .and_then(|()| file.sync())
-            .and_then(|()| disk.sync_names());
-        if let Err(source) = prepared {
-            drop(file);
-            self.remove(&name);
-            return Err(Error::disk("prepare", &name, source));
+        let wanted = FIRST_AT + bytes;
+        let promise =
+            if room.is_short() { wanted } else { wanted.max(self.shared.room.segment_bytes()) };
+        match Active::begin(room, &start, promise) {
+            Ok(active) => self.active = Some(active),
+            Err(unbegun) => {
+                // The name is used up: its deletion may be undone.
+                self.next_seq += 1;
+                self.leftover = unbegun.leftover;
+                return Err(unbegun.error);
+            }
         }
-        self.next_seq = first;
         self.shared.with_table(|table| table.push(Segment::begun(first, created_ms)));
-        self.active = Some(Active { file, name, bytes: FIRST_AT });
         Ok(())
     }
 
     /// Gives the segment up: after a failed sync nobody knows what it holds beyond the last one.
     fn poison(&mut self) {
         let Some(active) = self.active.take() else { return };
-        if active.bytes > FIRST_AT {
-            if let Err(error) = active.file.truncate(active.bytes) {
-                tracing::warn!(%error, name = active.name, "cannot cut a failed segment");
-            }
-            return;
+        if active.is_empty() {
+            self.shared.with_table(Table::drop_newest);
         }
-        self.shared.with_table(Table::drop_newest);
-        drop(active.file);
-        self.remove(&active.name);
-        // A fresh file failed as well: that is the disk, not the file.
-        self.fall();
-    }
-
-    fn remove(&mut self, name: &str) {
-        if let Err(error) = self.shared.disk.unlink(name) {
-            tracing::warn!(%error, name, "cannot delete an unused segment");
-            self.leftover = Some(name.to_owned());
-        }
+        self.leftover = active.give_up(&self.shared.room);
     }
 
     /// Refuses appends until a probe succeeds.
@@ -284,6 +335,11 @@ fn number(pending: &mut Pending, seq: u64, place: u16, seed: Seed) {
     if let Some(room) = encoded.head.first_chunk_mut::<HEADER_BYTES>() {
         *room = header.encode(seed);
     }
+}
+
+/// What a group takes on disk.
+fn bytes(group: &[Pending]) -> u64 {
+    group.iter().map(Pending::bytes).sum()
 }
 
 /// The bytes of a group, where they lie.

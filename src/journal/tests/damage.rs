@@ -152,7 +152,7 @@ fn a_file_that_was_never_finished_is_deleted() {
 fn the_name_of_an_empty_segment_is_not_used_again() {
     let disk = Memory::default();
     let (_, mut writer, _) = begin(&disk);
-    writer.begin().unwrap();
+    writer.begin(0).unwrap();
     let (journal, mut writer, recovered) = begin(&disk);
     assert_eq!((recovered.first_seq, recovered.next_seq), (2, 2));
     assert_eq!(commit(&journal, &mut writer, 1, 10), 2);

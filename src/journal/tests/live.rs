@@ -3,64 +3,8 @@
 use std::sync::Arc;
 
 use super::memory::Memory;
-use super::{append, begin, begin_with, commit, record, seqs, settings};
+use super::{append, begin, begin_with, commit, record, seqs, settings, settle};
 use crate::journal::{Draft, Error, Settings, dump, open, segment, verify};
-use crate::model::Owed;
-
-fn settle(record: u64) -> Draft<'static> {
-    static NOTHING: std::sync::OnceLock<Owed> = std::sync::OnceLock::new();
-    Draft::Settle { record, cluster: 0, owed: NOTHING.get_or_init(Owed::default) }
-}
-
-#[test]
-fn a_failed_sync_fails_its_group_and_the_next_goes_to_a_fresh_file() {
-    let disk = Memory::default();
-    let (journal, mut writer, _) = begin(&disk);
-    let first = append(&journal, 1, 50);
-    writer.turn();
-    disk.faults(|faults| faults.syncs = 1);
-    let failed = [append(&journal, 2, 50), append(&journal, 3, 50)];
-    writer.turn();
-    let after = append(&journal, 4, 50);
-    writer.turn();
-    assert_eq!(first.wait().unwrap(), 1);
-    for failed in failed {
-        assert!(matches!(failed.wait(), Err(Error::Disk { step: "sync", .. })));
-    }
-    assert_eq!(after.wait().unwrap(), 4);
-    assert!(!journal.is_down());
-    assert_eq!(seqs(&mut journal.reader(0)), [1, 4]);
-    assert_eq!(disk.names(), [segment::name(1), segment::name(4)]);
-}
-
-#[test]
-fn a_full_disk_takes_the_journal_down_until_a_probe_succeeds() {
-    let disk = Memory::default();
-    let (journal, mut writer, _) = begin(&disk);
-    commit(&journal, &mut writer, 1, 50);
-    disk.faults(|faults| faults.room = Some(80));
-    let (full, unlucky) = (append(&journal, 2, 200), append(&journal, 3, 200));
-    writer.turn();
-    assert!(matches!(full.wait(), Err(Error::Disk { step: "write", .. })));
-    assert!(unlucky.wait().is_err());
-    disk.faults(|faults| faults.room = Some(0));
-    assert!(append(&journal, 4, 10).refusal().is_none());
-    writer.turn();
-    assert!(journal.is_down());
-    assert!(matches!(append(&journal, 5, 10).refusal(), Some(Error::Down)));
-    writer.probe();
-    assert!(journal.is_down());
-    disk.faults(|faults| faults.room = None);
-    writer.probe();
-    assert!(!journal.is_down());
-    let healed = append(&journal, 6, 10);
-    writer.turn();
-    let seq = healed.wait().unwrap();
-    assert_eq!(seqs(&mut journal.reader(0)), [1, seq]);
-    let (journal, _writer, recovered) = begin(&disk);
-    assert_eq!((recovered.corrupt_frames, recovered.next_seq), (0, seq + 1));
-    assert_eq!(seqs(&mut journal.reader(0)), [1, seq]);
-}
 
 #[test]
 fn a_full_journal_refuses_records_and_takes_settlements_until_it_is_drained() {

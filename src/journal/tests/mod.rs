@@ -1,10 +1,13 @@
 //! Tests of the whole journal. `memory` is a disk that fails and loses power on demand.
 
 mod damage;
+mod exports;
+mod failures;
 mod golden;
 mod histories;
 mod live;
 mod memory;
+mod world;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,8 +17,8 @@ use uuid::Uuid;
 
 use super::handle::prepare;
 use super::writer::Writer;
-use super::{Appended, Draft, Journal, Reader, Recovered, Settings};
-use crate::model::{Coding, Facts, Format, KeyKind, Record};
+use super::{Appended, Draft, Error, Journal, Reader, Recovered, Settings};
+use crate::model::{Coding, Facts, Format, KeyKind, Owed, Record};
 use memory::Memory;
 
 /// A batch that is told from others by its number.
@@ -50,6 +53,8 @@ fn settings() -> Settings {
         follow_max: 3,
         read_ahead_bytes: 256,
         broken_bytes_max: 10_000,
+        min_free_bytes: 0,
+        reserve_bytes: 0,
         ..Settings::default()
     }
 }
@@ -67,6 +72,20 @@ fn begin_with(disk: &Memory, settings: &Settings) -> (Journal, Writer, Recovered
 fn append(journal: &Journal, number: u128, bytes: usize) -> Appended {
     let record = record(number, &vec![7; bytes]);
     journal.append(Draft::Record { pending: false, owed: &[], record: &record }, None)
+}
+
+impl Appended {
+    /// Lets the writer work if the entry was taken, and waits.
+    fn wait_after(self, writer: &mut Writer) -> Result<u64, Error> {
+        writer.turn();
+        self.wait()
+    }
+}
+
+/// News that a record owes nothing any more.
+fn settle(record: u64) -> Draft<'static> {
+    static NOTHING: std::sync::OnceLock<Owed> = std::sync::OnceLock::new();
+    Draft::Settle { record, cluster: 0, owed: NOTHING.get_or_init(Owed::default) }
 }
 
 /// Reads to the end.
