@@ -5,7 +5,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::accept;
 use crate::admin;
-use crate::admit::{self, Document, Door, Edge, Keys};
+use crate::admit::{self, Document, Door, Edge, Keys, retry, watch as pressure};
 use crate::clock;
 use crate::config::texts;
 use crate::deliver::drain::{self, cluster, files};
@@ -22,9 +22,10 @@ use crate::deliver::policy::{Backlog, Direct};
 use crate::deliver::sinks::Cluster;
 use crate::deliver::sinks::kafka::{self, Kafka};
 use crate::deliver::{Dedupe, Deliver};
-use crate::ingest::{self, Ingest};
+use crate::ingest::{self, Cost, Ingest};
 use crate::journal::{self, Entry, Journal};
 use crate::model::parcel::Refine;
+use crate::model::{Budget, Signal};
 use crate::rulebook::{self, Rulebooks};
 use crate::settings::{self, Settings};
 use crate::telemetry::metrics as names;
@@ -113,25 +114,30 @@ impl Gateway {
         let document = Document::open(&settings.sdk.document)?;
         let (stop, stopping) = watch::channel(false);
         let (gone, is_gone) = watch::channel(false);
-        let used = Arc::new(AtomicU64::new(0));
+        let budget = Budget::new(settings.memory_plan());
+        let signal = Arc::new(Signal::new(settings.retry_ms, settings.pressure.hold_ms));
+        let cost = Cost { copies: settings.copies() };
 
-        let delivery = Delivery::start(&settings, &books)?;
+        let delivery = Delivery::start(&settings, &books, &budget, cost)?;
+        let inputs = inputs(&settings, &budget, &delivery);
+        let pressure =
+            pressure::run(inputs, settings.pressure.clone(), signal.clone(), is_gone.clone());
 
         let version = document.as_ref().map_or(0, |document| document.version);
         let edge = Arc::new(Edge {
             door: Door {
                 keys: Keys::new(&settings.keys).map_err(settings::Error::from)?,
                 settings: settings.door(),
-                used: Arc::clone(&used),
-                budget_bytes: settings.memory.budget_bytes,
+                budget: Arc::clone(&budget),
+                signal: Arc::clone(&signal),
             },
             ingest: Arc::new(Ingest {
                 books,
                 dedupe: delivery.dedupe,
                 deliver: delivery.policy,
                 node,
-                budget_bytes: settings.memory.budget_bytes,
-                retry_ms: settings.retry_ms,
+                cost,
+                signal,
                 document_version: Box::new(move |_| version),
                 stopping: stopping.clone(),
             }),
@@ -139,7 +145,7 @@ impl Gateway {
         });
         let drain = Duration::from_millis(settings.drain_ms);
         let connections = Arc::default();
-        let life = accept::Life { stopping, drain, connections };
+        let life = accept::Life { stopping, drain, connections, budget };
         let listen = |key, address| move |source| Error::Listen { key, address, source };
         let listeners = accept::bind(settings.listen, settings.workers())
             .map_err(listen("listen", settings.listen))?;
@@ -148,8 +154,6 @@ impl Gateway {
             .remove(0);
         let status = Status {
             render,
-            used,
-            budget_bytes: settings.memory.budget_bytes,
             life: life.clone(),
             journal: delivery.journal.clone(),
             kafka: delivery.kafka.as_ref().map(|(kafka, _)| Arc::clone(kafka)),
@@ -163,7 +167,10 @@ impl Gateway {
             admin_address: admin.local_addr()?,
             drain,
             workers: workers(listeners, &edge, &life, &settings)?,
-            admin: Some(thread("admin", admin::serve(admin, Arc::new(status), is_gone))?),
+            admin: Some(thread("admin", async move {
+                tokio::spawn(pressure);
+                admin::serve(admin, Arc::new(status), is_gone).await
+            })?),
             stop,
             gone,
             kafka: delivery.kafka,
@@ -226,10 +233,16 @@ struct Delivery {
     journal: Journal,
     kafka: Option<(Arc<Kafka>, cluster::Drainer)>,
     files: Option<Arc<files::Drainer>>,
+    backlog: Option<Arc<Backlog>>,
 }
 
 impl Delivery {
-    fn start(settings: &Settings, books: &Arc<Rulebooks>) -> Result<Self, Error> {
+    fn start(
+        settings: &Settings,
+        books: &Arc<Rulebooks>,
+        budget: &Arc<Budget>,
+        cost: Cost,
+    ) -> Result<Self, Error> {
         let dir = settings.data_dir.join("journal");
         let failed = |source| Error::Journal { dir: dir.display().to_string(), source };
         let (journal, recovered) = journal::open(&dir, &settings.journal).map_err(failed)?;
@@ -237,8 +250,8 @@ impl Delivery {
         let known = dedupe.rebuild(&journal, &settings.dedupe, clock::now_ms()).map_err(failed)?;
         tracing::debug!(known, "batches remembered from the journal");
         let refine: Arc<Refine> = {
-            let books = Arc::clone(books);
-            Arc::new(move |record| ingest::restore(&books, record))
+            let (books, budget) = (Arc::clone(books), Arc::clone(budget));
+            Arc::new(move |record| ingest::restore(&books, &budget, cost, record))
         };
         let events_dir = settings.data_dir.join("events");
         let had_store = events_dir.exists();
@@ -257,7 +270,7 @@ impl Delivery {
             }
             let files = Some(Arc::new(files::Drainer::start(store)?));
             let policy = Deliver::new(journal.clone(), None);
-            return Ok(Self { policy, dedupe, journal, kafka: None, files });
+            return Ok(Self { policy, dedupe, journal, kafka: None, files, backlog: None });
         }
         if had_store {
             // The gateway ran embedded before: what it took then ends in the files.
@@ -294,9 +307,44 @@ impl Delivery {
         };
         let drainer = cluster::Drainer::start(parts, cursor)?;
         let ack = settings.kafka.ack;
-        let direct = Direct { cluster, backlog, ack, divert, dead_dir };
+        let direct = Direct { cluster, backlog: Arc::clone(&backlog), ack, divert, dead_dir };
         let policy = Deliver::new(journal.clone(), Some(direct));
-        Ok(Self { policy, dedupe, journal, kafka: Some((kafka, drainer)), files: None })
+        let (kafka, backlog) = (Some((kafka, drainer)), Some(backlog));
+        Ok(Self { policy, dedupe, journal, kafka, files: None, backlog })
+    }
+}
+
+/// What the pressure is made of.
+fn inputs(settings: &Settings, budget: &Arc<Budget>, delivery: &Delivery) -> pressure::Inputs {
+    let bytes_max = settings.journal.bytes_max;
+    let (fill, owed, late) =
+        (delivery.journal.clone(), delivery.journal.clone(), delivery.journal.clone());
+    let (backlog, files) = (delivery.backlog.clone(), delivery.files.clone());
+    let kafka = delivery.kafka.as_ref().map(|(kafka, _)| Arc::clone(kafka));
+    let usual_bytes = 2 * settings.journal.segment_bytes;
+    let enough_bytes = bytes_max / 100 * settings.pressure.journal_leave_percent[0];
+    let (started, mut trend) = (Instant::now(), retry::Trend::default());
+    pressure::Inputs {
+        budget: Arc::clone(budget),
+        journal_percent: Box::new(move || {
+            let owed_bytes = fill.usage().owed_bytes;
+            (owed_bytes.saturating_mul(100)).checked_div(bytes_max).unwrap_or(100).min(100)
+        }),
+        is_behind: Box::new(move || {
+            // Under load something is always on its way: late is what trouble or the mass of it
+            // keeps from moving.
+            let stuck = || {
+                kafka.as_ref().is_some_and(|kafka| kafka.trouble().is_some())
+                    || late.usage().owed_bytes > usual_bytes
+            };
+            backlog.as_ref().is_some_and(|backlog| backlog.is_behind() && stuck())
+                || files.as_ref().is_some_and(|files| !files.is_healthy())
+        }),
+        // An estimate from outside, until the journal says it itself.
+        retry_after: Box::new(move || {
+            let now_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            trend.look(now_ms, owed.usage().owed_bytes, enough_bytes)
+        }),
     }
 }
 
@@ -361,8 +409,6 @@ fn join(thread: JoinHandle<()>) {
 /// What the admin pages show.
 struct Status {
     render: Option<PrometheusHandle>,
-    used: Arc<AtomicU64>,
-    budget_bytes: u64,
     life: accept::Life,
     journal: Journal,
     kafka: Option<Arc<Kafka>>,
@@ -385,8 +431,14 @@ impl admin::Status for Status {
 
     #[expect(clippy::cast_precision_loss, reason = "gauges")]
     fn metrics(&self) -> String {
-        metrics::gauge!(names::MEMORY_USED).set(self.used.load(Ordering::Acquire) as f64);
-        metrics::gauge!(names::MEMORY_BUDGET).set(self.budget_bytes as f64);
+        let budget = &self.life.budget;
+        let mut used = 0;
+        for (part, bytes) in budget.parts() {
+            metrics::gauge!(names::MEMORY, "part" => part).set(bytes as f64);
+            used += bytes;
+        }
+        metrics::gauge!(names::MEMORY_USED).set(used as f64);
+        metrics::gauge!(names::MEMORY_BUDGET).set(budget.bytes() as f64);
         if let Some(kafka) = &self.kafka {
             metrics::gauge!(names::KAFKA_QUEUE).set(kafka.depth() as f64);
         }

@@ -12,7 +12,8 @@ use uuid::Uuid;
 use crate::deliver::Deliver;
 use crate::deliver::dedupe::{Claim, Dedupe};
 use crate::model::{
-    Admitted, Batch, Charge, Facts, Outcome, Parcel, Reason, Record, Refusal, Reply, Routed, Tally,
+    Admitted, Batch, Budget, Facts, Outcome, Parcel, Reason, Record, Refusal, Reply, Routed,
+    Signal, Tally,
 };
 use crate::rulebook::{Rulebook, Rulebooks};
 use crate::telemetry::metrics as names;
@@ -28,10 +29,10 @@ pub struct Ingest {
     pub dedupe: Arc<Dedupe>,
     /// This node.
     pub node: Uuid,
-    /// The memory budget that charges are held against.
-    pub budget_bytes: u64,
-    /// What a refused client is told to wait.
-    pub retry_ms: u64,
+    /// What a batch costs until it is settled.
+    pub cost: Cost,
+    /// What clients are told about the state of the gateway.
+    pub signal: Arc<Signal>,
     /// The version of an app's SDK document, for the reply.
     pub document_version: Box<dyn Fn(&str) -> u64 + Send + Sync>,
     /// Turns true when the process is to end.
@@ -80,7 +81,8 @@ impl Ingest {
                     .iter()
                     .map(|(index, reason)| (*index, reason_name(*reason, &book)));
                 let config = (self.document_version)(&app);
-                Reply::settled(summary.batch, accepted, filtered, rejected, config)
+                let advice = self.signal.advice();
+                Reply::settled(summary.batch, accepted, filtered, rejected, config, advice)
             }
             Err(refusal) => {
                 tally.settle(Outcome::Refused);
@@ -92,7 +94,7 @@ impl Ingest {
     /// The reply to a request that is refused as a whole.
     pub fn refuse(&self, refusal: &Refusal) -> Reply {
         metrics::counter!(names::REFUSALS, "reason" => refusal.name()).increment(1);
-        Reply::refused(refusal, self.retry_ms)
+        Reply::refused(refusal, self.signal.advice())
     }
 
     fn prepare(
@@ -122,24 +124,24 @@ impl Ingest {
         };
         let mut record = Record { facts, body: admitted.body };
         let mut tally = None;
-        let (batch, routed) = refine(&mut record, admitted.class, book, |facts, batch, body| {
+        charge.becomes_batch();
+        let received = record.body.len();
+        // Asked for before it is written: the output is the largest part.
+        let room =
+            |batch: &Batch, body: &[u8]| charge.resize(self.cost.expected(received, batch, body));
+        let look = |facts: &Facts, batch: &Batch, body: &[u8]| {
             tally = Some(Tally::count(&facts.app, batch, body));
             metrics::counter!(names::INFLATED_BYTES).increment(body.len() as u64);
-        })?;
+        };
+        let (batch, routed) = refine_within(&mut record, admitted.class, book, room, look)?;
         let tally = tally.ok_or(Refusal::Busy)?;
-        if !self.charge(&mut charge, &record, &routed, &batch) {
+        if !charge.resize(self.cost.known(&record, &routed, batch.events.len())) {
             tally.settle(Outcome::Refused);
             return Err(Refusal::Busy);
         }
         let filtered_by = batch.events.iter().filter_map(|event| event.filtered_by).collect();
         let summary = Summary { batch: batch.id, rejected: batch.rejected, filtered_by };
         Ok((Arc::new(Parcel { record, routed, charge }), summary, tally))
-    }
-
-    /// What the batch holds until it is settled: body, output, and bookkeeping per event.
-    fn charge(&self, charge: &mut Charge, record: &Record, routed: &Routed, batch: &Batch) -> bool {
-        let bytes = record.body.len() + routed.bytes() + 256 * batch.events.len() + 1_024;
-        charge.resize(bytes as u64, self.budget_bytes)
     }
 
     /// Delivers a batch, unless the same bytes have been or are being delivered.
@@ -206,11 +208,57 @@ fn count_by<'a, 'n, T: PartialEq + 'a>(
     }
 }
 
+/// What a batch costs, in bytes of the memory budget.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    /// How often bodies and tier-2 values lie in memory: the Kafka client has copies of its own.
+    pub copies: u64,
+}
+
+/// Bookkeeping for an event: its place in trackers, the Kafka client's record around it.
+const EVENT_BYTES: u64 = 256;
+/// Bookkeeping for a batch.
+const BATCH_BYTES: u64 = 1_024;
+/// The most that `_tg` adds to an event, without what the header tells.
+const ADDED_BYTES: u64 = 800;
+
+impl Cost {
+    /// Once it is routed: the body, the output with all that its buffers pin, the bookkeeping.
+    pub fn known(self, record: &Record, routed: &Routed, events: usize) -> u64 {
+        let pinned = routed.values.capacity() - routed.values.len() + routed.bytes();
+        let copied = (record.body.len() + routed.values.len()) as u64 * (self.copies - 1);
+        let held = (record.body.len() + pinned) as u64;
+        held + copied + EVENT_BYTES * events as u64 + BATCH_BYTES
+    }
+
+    /// Before it is routed: the inflated body, and the most that will probably be known then.
+    fn expected(self, received: usize, batch: &Batch, body: &[u8]) -> u64 {
+        let header = &batch.header;
+        let told = [header.context, header.instance, header.epoch];
+        let told: usize = told.iter().map(|span| span.of(body).len()).sum();
+        let events = batch.events.len() as u64;
+        let inflated = body.len() as u64;
+        let output = inflated + events * (ADDED_BYTES + told as u64);
+        inflated + output + received as u64 + EVENT_BYTES * events + BATCH_BYTES
+    }
+}
+
 /// The pure part: bytes, facts and rules in, tier 2 out. Completes the facts with what line 1 says.
 pub fn refine(
     record: &mut Record,
     class: Option<u8>,
     book: &Rulebook,
+    look: impl FnOnce(&Facts, &Batch, &[u8]),
+) -> Result<(Batch, Routed), Refusal> {
+    refine_within(record, class, book, |_, _| true, look)
+}
+
+/// The same, if there is `room` for what split found, which is asked before the output is written.
+fn refine_within(
+    record: &mut Record,
+    class: Option<u8>,
+    book: &Rulebook,
+    room: impl FnOnce(&Batch, &[u8]) -> bool,
     look: impl FnOnce(&Facts, &Batch, &[u8]),
 ) -> Result<(Batch, Routed), Refusal> {
     SCRATCH.with_borrow_mut(|scratch| {
@@ -222,19 +270,28 @@ pub fn refine(
         (facts.batch, facts.batch_made) = (batch.id, batch.id_made);
         facts.format = batch.format;
         facts.class = batch.header.class.unwrap_or(facts.class);
+        if !room(&batch, body) {
+            return Err(Refusal::Busy);
+        }
         let routed = route::route(&batch, body, facts, &book.table, shape.output_bytes_max)?;
         look(facts, &batch, body);
         Ok((batch, routed))
     })
 }
 
-/// Rebuilds a stored record's parcel under the rules that it names.
-pub fn restore(books: &Rulebooks, mut record: Record) -> Result<Parcel, String> {
+/// Rebuilds a stored record's parcel under the rules that it names, for the drainer.
+pub fn restore(
+    books: &Rulebooks,
+    budget: &Arc<Budget>,
+    cost: Cost,
+    mut record: Record,
+) -> Result<Parcel, String> {
     let book = books.find(record.facts.rules).map_err(|error| error.to_string())?;
     let class = None;
-    let (_, routed) =
+    let (batch, routed) =
         refine(&mut record, class, &book, |_, _, _| ()).map_err(|refusal| refusal.to_string())?;
-    Ok(Parcel { record, routed, charge: Charge::default() })
+    let charge = budget.take_for_drain(cost.known(&record, &routed, batch.events.len()));
+    Ok(Parcel { record, routed, charge })
 }
 
 /// The word for a rejection: the protocol's own, or the rule's.
