@@ -117,6 +117,11 @@ impl Gateway {
         let budget = Budget::new(settings.memory_plan());
         let signal = Arc::new(Signal::new(settings.retry_ms, settings.pressure.hold_ms));
         let cost = Cost { copies: settings.copies() };
+        let connections =
+            settings.memory_plan().connections_bytes() / settings.http.connection_bytes();
+        if connections < settings.http.connections_max {
+            tracing::info!(connections, "fewer than http.connections_max fit in the memory budget");
+        }
 
         let delivery = Delivery::start(&settings, &books, &budget, cost)?;
         let inputs = inputs(&settings, &budget, &delivery);
