@@ -114,19 +114,11 @@ impl Gateway {
         let document = Document::open(&settings.sdk.document)?;
         let (stop, stopping) = watch::channel(false);
         let (gone, is_gone) = watch::channel(false);
-        let budget = Budget::new(settings.memory_plan());
-        let signal = Arc::new(Signal::new(settings.retry_ms, settings.pressure.hold_ms));
-        let cost = Cost { copies: settings.copies() };
-        let connections =
-            settings.memory_plan().connections_bytes() / settings.http.connection_bytes();
-        if connections < settings.http.connections_max {
-            tracing::info!(connections, "fewer than http.connections_max fit in the memory budget");
-        }
+        let (budget, signal, cost) = memory(&settings);
 
         let delivery = Delivery::start(&settings, &books, &budget, cost)?;
         let inputs = inputs(&settings, &budget, &delivery);
-        let pressure =
-            pressure::run(inputs, settings.pressure.clone(), signal.clone(), is_gone.clone());
+        let watching = (inputs, settings.pressure.clone(), Arc::clone(&signal));
 
         let version = document.as_ref().map_or(0, |document| document.version);
         let edge = Arc::new(Edge {
@@ -172,10 +164,7 @@ impl Gateway {
             admin_address: admin.local_addr()?,
             drain,
             workers: workers(listeners, &edge, &life, &settings)?,
-            admin: Some(thread("admin", async move {
-                tokio::spawn(pressure);
-                admin::serve(admin, Arc::new(status), is_gone).await
-            })?),
+            admin: Some(thread("admin", operate(admin, status, watching, is_gone))?),
             stop,
             gone,
             kafka: delivery.kafka,
@@ -317,6 +306,27 @@ impl Delivery {
         let (kafka, backlog) = (Some((kafka, drainer)), Some(backlog));
         Ok(Self { policy, dedupe, journal, kafka, files: None, backlog })
     }
+}
+
+fn memory(settings: &Settings) -> (Arc<Budget>, Arc<Signal>, Cost) {
+    let plan = settings.memory_plan();
+    let connections = plan.connections_bytes() / settings.http.connection_bytes();
+    if connections < settings.http.connections_max {
+        tracing::info!(connections, "fewer than http.connections_max fit in the memory budget");
+    }
+    let signal = Arc::new(Signal::new(settings.retry_ms, settings.pressure.hold_ms));
+    (Budget::new(plan), signal, Cost { copies: settings.copies() })
+}
+
+/// The operators' pages, and the watch over the pressure beside them.
+async fn operate(
+    admin: TcpListener,
+    status: Status,
+    (inputs, settings, signal): (pressure::Inputs, crate::model::pressure::Settings, Arc<Signal>),
+    gone: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    tokio::spawn(pressure::run(inputs, settings, signal, gone.clone()));
+    admin::serve(admin, Arc::new(status), gone).await
 }
 
 /// What the pressure is made of.

@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::deliver::Deliver;
 use crate::deliver::dedupe::{Claim, Dedupe};
 use crate::model::{
-    Admitted, Batch, Budget, Facts, Outcome, Parcel, Reason, Record, Refusal, Reply, Routed,
-    Signal, Tally,
+    Admitted, Batch, Budget, Coding, Facts, Outcome, Parcel, Reason, Record, Refusal, Reply,
+    Routed, Signal, Tally,
 };
 use crate::rulebook::{Rulebook, Rulebooks};
 use crate::telemetry::metrics as names;
@@ -126,9 +126,13 @@ impl Ingest {
         let mut tally = None;
         charge.becomes_batch();
         let received = record.body.len();
+        if !charge.resize(Cost::guessed(received, coding)) {
+            return Err(Refusal::Busy);
+        }
         // Asked for before it is written: the output is the largest part.
-        let room =
-            |batch: &Batch, body: &[u8]| charge.resize(self.cost.expected(received, batch, body));
+        let room = |batch: &Batch, body: &[u8]| {
+            charge.resize(Cost::expected(received, coding, batch, body))
+        };
         let look = |facts: &Facts, batch: &Batch, body: &[u8]| {
             tally = Some(Tally::count(&facts.app, batch, body));
             metrics::counter!(names::INFLATED_BYTES).increment(body.len() as u64);
@@ -215,6 +219,8 @@ pub struct Cost {
     pub copies: u64,
 }
 
+/// More than logs inflate to as a rule; what it comes to is charged when it is known.
+const RATIO_GUESSED: usize = 16;
 /// Bookkeeping for an event: its place in trackers, the Kafka client's record around it.
 const EVENT_BYTES: u64 = 256;
 /// Bookkeeping for a batch.
@@ -231,15 +237,21 @@ impl Cost {
         held + copied + EVENT_BYTES * events as u64 + BATCH_BYTES
     }
 
+    /// Before it is inflated: the body, and what most bodies of this length inflate to.
+    fn guessed(received: usize, coding: Coding) -> u64 {
+        let inflated = if coding == Coding::Identity { 0 } else { received * RATIO_GUESSED };
+        (received + inflated) as u64
+    }
+
     /// Before it is routed: the inflated body, and the most that will probably be known then.
-    fn expected(self, received: usize, batch: &Batch, body: &[u8]) -> u64 {
+    fn expected(received: usize, coding: Coding, batch: &Batch, body: &[u8]) -> u64 {
         let header = &batch.header;
         let told = [header.context, header.instance, header.epoch];
         let told: usize = told.iter().map(|span| span.of(body).len()).sum();
         let events = batch.events.len() as u64;
-        let inflated = body.len() as u64;
-        let output = inflated + events * (ADDED_BYTES + told as u64);
-        inflated + output + received as u64 + EVENT_BYTES * events + BATCH_BYTES
+        let inflated = if coding == Coding::Identity { 0 } else { body.len() };
+        let output = body.len() as u64 + events * (ADDED_BYTES + told as u64);
+        (received + inflated) as u64 + output + EVENT_BYTES * events + BATCH_BYTES
     }
 }
 
@@ -262,22 +274,41 @@ fn refine_within(
     look: impl FnOnce(&Facts, &Batch, &[u8]),
 ) -> Result<(Batch, Routed), Refusal> {
     SCRATCH.with_borrow_mut(|scratch| {
-        let shape = &book.shape;
-        let coding = record.facts.coding;
-        let body = decode::decode(&record.body, coding, &shape.decode, scratch)?;
-        let batch = split::split(body, &record.facts, class, &shape.split, &book.rules)?;
-        let facts = &mut record.facts;
-        (facts.batch, facts.batch_made) = (batch.id, batch.id_made);
-        facts.format = batch.format;
-        facts.class = batch.header.class.unwrap_or(facts.class);
-        if !room(&batch, body) {
-            return Err(Refusal::Busy);
+        let Record { facts, body } = record;
+        let inflated = decode::decode(body, facts.coding, &book.shape.decode, scratch);
+        let is_large = inflated.as_ref().map_or(true, |body| body.len() > SCRATCH_BYTES_KEPT);
+        let refined = inflated.and_then(|body| cut(body, facts, class, book, room, look));
+        if is_large {
+            *scratch = decode::Scratch::default();
         }
-        let routed = route::route(&batch, body, facts, &book.table, shape.output_bytes_max)?;
-        look(facts, &batch, body);
-        Ok((batch, routed))
+        refined
     })
 }
+
+fn cut(
+    body: &[u8],
+    facts: &mut Facts,
+    class: Option<u8>,
+    book: &Rulebook,
+    room: impl FnOnce(&Batch, &[u8]) -> bool,
+    look: impl FnOnce(&Facts, &Batch, &[u8]),
+) -> Result<(Batch, Routed), Refusal> {
+    let shape = &book.shape;
+    let batch = split::split(body, facts, class, &shape.split, &book.rules)?;
+    (facts.batch, facts.batch_made) = (batch.id, batch.id_made);
+    facts.format = batch.format;
+    facts.class = batch.header.class.unwrap_or(facts.class);
+    if !room(&batch, body) {
+        return Err(Refusal::Busy);
+    }
+    let routed = route::route(&batch, body, facts, &book.table, shape.output_bytes_max)?;
+    look(facts, &batch, body);
+    Ok((batch, routed))
+}
+
+/// Scratch space that a thread keeps from body to body. Whatever it had grown to, kept by every
+/// thread, would be memory that no charge knows.
+const SCRATCH_BYTES_KEPT: usize = 1 << 20;
 
 /// Rebuilds a stored record's parcel under the rules that it names, for the drainer.
 pub fn restore(
