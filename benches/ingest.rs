@@ -6,14 +6,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tidegate::deliver::{Dedupe, Deliver, dedupe};
-use tidegate::ingest::{Ingest, refine};
+use tidegate::ingest::{Cost, Ingest, refine};
 use tidegate::journal::{self, Journal};
-use tidegate::model::{Admitted, Caller, Charge, Record};
+use tidegate::model::{Admitted, Budget, Caller, Part, Record, Signal};
 use tidegate::rulebook::{Rulebook, Rulebooks};
 use tidegate::settings::Settings;
 use tidegate::{clock, telemetry};
@@ -59,8 +58,7 @@ fn pure(criterion: &mut Criterion) {
 struct Page {
     ingest: Arc<Ingest>,
     journal: Journal,
-    used: Arc<AtomicU64>,
-    budget_bytes: u64,
+    budget: Arc<Budget>,
     /// Never sent to; while it lives, the gateway is not told to stop.
     _stop: watch::Sender<bool>,
 }
@@ -73,25 +71,24 @@ impl Page {
         let forgetful = dedupe::Settings { batches_max: BODIES as usize / 2, ..settings.dedupe };
         let (journal, _) = journal::open("main", &dir.join("journal"), &settings.journal)
             .expect("a fresh journal");
-        let budget_bytes = settings.memory.budget_bytes;
+        let budget = Budget::new(settings.memory_plan());
         let books = Rulebooks::open(dir.join("rules"), rulebook()).expect("a fresh folder");
         let ingest = Ingest {
             books: Arc::new(books),
             deliver: Deliver::embedded(journal.clone()),
             dedupe: Dedupe::new(&forgetful),
             node: Uuid::from_u128(2),
-            budget_bytes,
-            retry_ms: settings.retry_ms,
+            cost: Cost { copies: 1 },
+            signal: Arc::new(Signal::new(settings.retry_ms, settings.pressure.hold_ms)),
             document_version: Box::new(|_| 0),
             stopping,
         };
-        let used = Arc::default();
-        Self { ingest: Arc::new(ingest), journal, used, budget_bytes, _stop: stop }
+        Self { ingest: Arc::new(ingest), journal, budget, _stop: stop }
     }
 
     fn admitted(&self, record: &Record) -> Admitted {
         let Record { facts, body } = record.clone();
-        let charge = Charge::take(&self.used, body.len() as u64, self.budget_bytes);
+        let charge = self.budget.take(Part::Bodies, body.len() as u64);
         let class = Some(facts.class);
         let caller = Caller {
             app: facts.app,

@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::deliver::dedupe::{Claim, Dedupe, Ended, Ticket};
 use crate::deliver::{Deliver, Unsent};
 use crate::model::{
-    Admitted, Batch, Charge, Facts, Outcome, Owed, Parcel, Reason, Record, Refusal, Reply, Routed,
-    Tally, owed,
+    Admitted, Batch, Budget, Coding, Facts, Outcome, Owed, Parcel, Reason, Record, Refusal, Reply,
+    Routed, Signal, Tally, owed,
 };
 use crate::rulebook::{Rulebook, Rulebooks};
 use crate::telemetry::metrics as names;
@@ -29,10 +29,10 @@ pub struct Ingest {
     pub dedupe: Arc<Dedupe>,
     /// This node.
     pub node: Uuid,
-    /// The memory budget that charges are held against.
-    pub budget_bytes: u64,
-    /// What a refused client is told to wait.
-    pub retry_ms: u64,
+    /// What a batch costs until it is settled.
+    pub cost: Cost,
+    /// What clients are told about the state of the gateway.
+    pub signal: Arc<Signal>,
     /// The version of an app's SDK document, for the reply.
     pub document_version: Box<dyn Fn(&str) -> u64 + Send + Sync>,
     /// Turns true when the process is to end.
@@ -74,7 +74,8 @@ impl Ingest {
                     .iter()
                     .map(|(index, reason)| (*index, reason_name(*reason, &book)));
                 let config = (self.document_version)(&app);
-                Reply::settled(summary.batch, accepted, filtered, rejected, config)
+                let advice = self.signal.advice();
+                Reply::settled(summary.batch, accepted, filtered, rejected, config, advice)
             }
             Err(refusal) => {
                 tally.settle(Outcome::Refused);
@@ -86,7 +87,7 @@ impl Ingest {
     /// The reply to a request that is refused as a whole.
     pub fn refuse(&self, refusal: &Refusal) -> Reply {
         metrics::counter!(names::REFUSALS, "reason" => refusal.name()).increment(1);
-        Reply::refused(refusal, self.retry_ms)
+        Reply::refused(refusal, self.signal.advice())
     }
 
     fn prepare(
@@ -116,24 +117,28 @@ impl Ingest {
         };
         let mut record = Record { facts, body: admitted.body };
         let mut tally = None;
-        let (batch, routed) = refine(&mut record, admitted.class, book, |facts, batch, body| {
+        charge.becomes_batch();
+        let received = record.body.len();
+        if !charge.resize(Cost::guessed(received, coding)) {
+            return Err(Refusal::Busy);
+        }
+        // Asked for before it is written: the output is the largest part.
+        let room = |batch: &Batch, body: &[u8]| {
+            charge.resize(Cost::expected(received, coding, batch, body))
+        };
+        let look = |facts: &Facts, batch: &Batch, body: &[u8]| {
             tally = Some(Tally::count(&facts.app, batch, body));
             metrics::counter!(names::INFLATED_BYTES).increment(body.len() as u64);
-        })?;
+        };
+        let (batch, routed) = refine_within(&mut record, admitted.class, book, room, look)?;
         let tally = tally.ok_or(Refusal::Busy)?;
-        if !self.charge(&mut charge, &record, &routed, &batch) {
+        if !charge.resize(self.cost.known(&record, &routed, batch.events.len())) {
             tally.settle(Outcome::Refused);
             return Err(Refusal::Busy);
         }
         let filtered_by = batch.events.iter().filter_map(|event| event.filtered_by).collect();
         let summary = Summary { batch: batch.id, rejected: batch.rejected, filtered_by };
         Ok((Arc::new(Parcel { record, routed, charge }), summary, tally))
-    }
-
-    /// What the batch holds until it is settled: body, output, and bookkeeping per event.
-    fn charge(&self, charge: &mut Charge, record: &Record, routed: &Routed, batch: &Batch) -> bool {
-        let bytes = record.body.len() + routed.bytes() + 256 * batch.events.len() + 1_024;
-        charge.resize(bytes as u64, self.budget_bytes)
     }
 
     /// Delivers a batch, unless the same bytes have been or are being delivered; gives the events
@@ -247,6 +252,49 @@ fn count_by<'a, 'n, T: PartialEq + 'a>(
     }
 }
 
+/// What a batch costs, in bytes of the memory budget.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    /// How often bodies and tier-2 values lie in memory: the Kafka client has copies of its own.
+    pub copies: u64,
+}
+
+/// More than logs inflate to as a rule; what it comes to is charged when it is known.
+const RATIO_GUESSED: usize = 16;
+/// Bookkeeping for an event: its place in trackers, the Kafka client's record around it.
+const EVENT_BYTES: u64 = 256;
+/// Bookkeeping for a batch.
+const BATCH_BYTES: u64 = 1_024;
+/// The most that `_tg` adds to an event, without what the header tells.
+const ADDED_BYTES: u64 = 800;
+
+impl Cost {
+    /// Once it is routed: the body, the output with all that its buffers pin, the bookkeeping.
+    pub fn known(self, record: &Record, routed: &Routed, events: usize) -> u64 {
+        let pinned = routed.values.capacity() - routed.values.len() + routed.bytes();
+        let copied = (record.body.len() + routed.values.len()) as u64 * (self.copies - 1);
+        let held = (record.body.len() + pinned) as u64;
+        held + copied + EVENT_BYTES * events as u64 + BATCH_BYTES
+    }
+
+    /// Before it is inflated: the body, and what most bodies of this length inflate to.
+    fn guessed(received: usize, coding: Coding) -> u64 {
+        let inflated = if coding == Coding::Identity { 0 } else { received * RATIO_GUESSED };
+        (received + inflated) as u64
+    }
+
+    /// Before it is routed: the inflated body, and the most that will probably be known then.
+    fn expected(received: usize, coding: Coding, batch: &Batch, body: &[u8]) -> u64 {
+        let header = &batch.header;
+        let told = [header.context, header.instance, header.epoch];
+        let told: usize = told.iter().map(|span| span.of(body).len()).sum();
+        let events = batch.events.len() as u64;
+        let inflated = if coding == Coding::Identity { 0 } else { body.len() };
+        let output = body.len() as u64 + events * (ADDED_BYTES + told as u64);
+        (received + inflated) as u64 + output + EVENT_BYTES * events + BATCH_BYTES
+    }
+}
+
 /// The pure part: bytes, facts and rules in, tier 2 out. Completes the facts with what line 1 says.
 pub fn refine(
     record: &mut Record,
@@ -254,28 +302,67 @@ pub fn refine(
     book: &Rulebook,
     look: impl FnOnce(&Facts, &Batch, &[u8]),
 ) -> Result<(Batch, Routed), Refusal> {
+    refine_within(record, class, book, |_, _| true, look)
+}
+
+/// The same, if there is `room` for what split found, which is asked before the output is written.
+fn refine_within(
+    record: &mut Record,
+    class: Option<u8>,
+    book: &Rulebook,
+    room: impl FnOnce(&Batch, &[u8]) -> bool,
+    look: impl FnOnce(&Facts, &Batch, &[u8]),
+) -> Result<(Batch, Routed), Refusal> {
     SCRATCH.with_borrow_mut(|scratch| {
-        let shape = &book.shape;
-        let coding = record.facts.coding;
-        let body = decode::decode(&record.body, coding, &shape.decode, scratch)?;
-        let batch = split::split(body, &record.facts, class, &shape.split, &book.rules)?;
-        let facts = &mut record.facts;
-        (facts.batch, facts.batch_made) = (batch.id, batch.id_made);
-        facts.format = batch.format;
-        facts.class = batch.header.class.unwrap_or(facts.class);
-        let routed = route::route(&batch, body, facts, &book.table, shape.output_bytes_max)?;
-        look(facts, &batch, body);
-        Ok((batch, routed))
+        let Record { facts, body } = record;
+        let inflated = decode::decode(body, facts.coding, &book.shape.decode, scratch);
+        let is_large = inflated.as_ref().map_or(true, |body| body.len() > SCRATCH_BYTES_KEPT);
+        let refined = inflated.and_then(|body| cut(body, facts, class, book, room, look));
+        if is_large {
+            *scratch = decode::Scratch::default();
+        }
+        refined
     })
 }
 
-/// Rebuilds a stored record's parcel under the rules that it names.
-pub fn restore(books: &Rulebooks, mut record: Record) -> Result<Parcel, String> {
+fn cut(
+    body: &[u8],
+    facts: &mut Facts,
+    class: Option<u8>,
+    book: &Rulebook,
+    room: impl FnOnce(&Batch, &[u8]) -> bool,
+    look: impl FnOnce(&Facts, &Batch, &[u8]),
+) -> Result<(Batch, Routed), Refusal> {
+    let shape = &book.shape;
+    let batch = split::split(body, facts, class, &shape.split, &book.rules)?;
+    (facts.batch, facts.batch_made) = (batch.id, batch.id_made);
+    facts.format = batch.format;
+    facts.class = batch.header.class.unwrap_or(facts.class);
+    if !room(&batch, body) {
+        return Err(Refusal::Busy);
+    }
+    let routed = route::route(&batch, body, facts, &book.table, shape.output_bytes_max)?;
+    look(facts, &batch, body);
+    Ok((batch, routed))
+}
+
+/// Scratch space that a thread keeps from body to body. Whatever it had grown to, kept by every
+/// thread, would be memory that no charge knows.
+const SCRATCH_BYTES_KEPT: usize = 1 << 20;
+
+/// Rebuilds a stored record's parcel under the rules that it names, for the drainer.
+pub fn restore(
+    books: &Rulebooks,
+    budget: &Arc<Budget>,
+    cost: Cost,
+    mut record: Record,
+) -> Result<Parcel, String> {
     let book = books.find(record.facts.rules).map_err(|error| error.to_string())?;
     let class = None;
-    let (_, routed) =
+    let (batch, routed) =
         refine(&mut record, class, &book, |_, _, _| ()).map_err(|refusal| refusal.to_string())?;
-    Ok(Parcel { record, routed, charge: Charge::default() })
+    let charge = budget.take_for_drain(cost.known(&record, &routed, batch.events.len()));
+    Ok(Parcel { record, routed, charge })
 }
 
 /// The word for a rejection: the protocol's own, or the rule's.

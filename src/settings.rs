@@ -12,12 +12,16 @@ use serde::{Deserialize, Serialize};
 use crate::admit::{self, Key, Keys, KeysError};
 use crate::deliver::dedupe;
 use crate::deliver::sinks::{file, kafka};
+use crate::model::budget::Plan;
+use crate::model::{pressure, routed};
 use crate::rulebook::{Rulebook, Shape};
 use crate::telemetry::log;
 use crate::{accept, config, decode, journal, route, rulebook, split};
 
 /// App, user agent and the other facts; and `_tg` without its context.
 const FACTS_BYTES: u64 = 4 << 10;
+/// A batch in the memory of `[dedupe]`.
+const REMEMBERED_BYTES: u64 = 100;
 /// Brokers take records of this size by default, so topics that take less would only confuse.
 const BROKER_DEFAULT: u64 = 1_048_588;
 
@@ -45,6 +49,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `[memory]`.
     pub memory: Memory,
+    /// `[pressure]`.
+    pub pressure: pressure::Settings,
     /// `[raw]`.
     pub raw: Raw,
     /// `[journal]`.
@@ -107,6 +113,8 @@ pub struct Limits {
 pub struct Memory {
     /// Bytes for everything in flight; beyond it batches are refused with 503.
     pub budget_bytes: u64,
+    /// The part of it that only the drainer may take, so that it can always move.
+    pub drain_bytes: u64,
 }
 
 /// How long tier 1 stays in the journal behind the embedded store.
@@ -178,9 +186,16 @@ impl Settings {
         number(
             "memory.budget_bytes",
             self.memory.budget_bytes,
-            self.memory.budget_bytes >= 2 * (limits.inflated_bytes_max + limits.output_bytes_max),
-            "must hold two of the largest batches (inflated_bytes_max + output_bytes_max)",
+            self.memory_plan().live_bytes()
+                >= 2 * (limits.inflated_bytes_max + self.copies() * limits.output_bytes_max),
+            "must hold drain_bytes, the caches and two of the largest batches \
+             (inflated_bytes_max + output_bytes_max, which counts twice with kafka)",
         )?;
+        self.pressure.check().map_err(|(key, value, message)| Error::Number {
+            key,
+            value,
+            message,
+        })?;
         number(
             "limits.events_max",
             u64::from(limits.events_max),
@@ -216,6 +231,23 @@ impl Settings {
             output_bytes_max: limits.output_bytes_max,
             topic_prefix: self.kafka.topic_prefix.clone(),
         })
+    }
+
+    /// What the memory budget is cut into. Caches fill up in any case, so their caps are held back.
+    pub fn memory_plan(&self) -> Plan {
+        let remembered = self.dedupe.batches_max as u64 * REMEMBERED_BYTES;
+        let mut caches = vec![("dedupe", remembered), ("buffers", routed::space::BYTES_MAX)];
+        if self.kafka.brokers.is_empty() {
+            // Lines that are to be written, and half of that in buffers to be used again.
+            caches.push(("store", self.store.buffer_bytes_max as u64 * 3 / 2));
+        }
+        let Memory { budget_bytes, drain_bytes } = self.memory;
+        Plan { budget_bytes, drain_bytes, caches }
+    }
+
+    /// How often bodies and tier-2 values lie in memory while they are delivered.
+    pub fn copies(&self) -> u64 {
+        if self.kafka.brokers.is_empty() { 1 } else { 2 }
     }
 
     /// The largest record of either tier: a body with its facts, or an event with its `_tg`.
@@ -267,6 +299,7 @@ impl Default for Settings {
             http: accept::Settings::default(),
             limits: Limits::default(),
             memory: Memory::default(),
+            pressure: pressure::Settings::default(),
             raw: Raw::default(),
             journal: journal::Settings::default(),
             dedupe: dedupe::Settings::default(),
@@ -308,7 +341,7 @@ impl Default for Limits {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { budget_bytes: 256 << 20 }
+        Self { budget_bytes: 256 << 20, drain_bytes: 64 << 20 }
     }
 }
 
@@ -347,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_budget_too_small_for_one_batch_is_refused() {
-        let memory = Memory { budget_bytes: 1 << 20 };
+        let memory = Memory { budget_bytes: 1 << 20, ..Memory::default() };
         let text = Settings { memory, ..Settings::default() }.check().expect_err("refused");
         assert!(text.to_string().starts_with("memory.budget_bytes = 1048576"), "{text}");
     }

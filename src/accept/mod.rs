@@ -1,7 +1,8 @@
 //! Sockets and HTTP: connections in, requests to whoever answers them, responses out.
 //!
 //! One listener per worker (`SO_REUSEPORT`), each with a current-thread runtime, so a request never
-//! crosses threads. Must never wait without a limit, nor know what a request means.
+//! crosses threads. Must never wait without a limit, nor know what a request means, nor hold a
+//! connection that the memory budget has no room for.
 
 pub mod settings;
 
@@ -23,6 +24,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
 
+use crate::model::{Budget, Charge, Part};
 use crate::telemetry::metrics as names;
 
 /// Connections waiting to be accepted, per worker.
@@ -60,6 +62,8 @@ pub struct Life {
     pub drain: Duration,
     /// Open connections of all listeners.
     pub connections: Arc<AtomicU64>,
+    /// Where their memory comes from.
+    pub budget: Arc<Budget>,
 }
 
 /// Serves one listener with `answer` until `stopping`, then lets open requests finish.
@@ -89,7 +93,7 @@ where
             },
             () = stopped(&mut life.stopping) => break,
         };
-        let Some(open) = Open::count(&life.connections, settings.connections_max) else {
+        let Some(open) = Open::count(&life, &settings) else {
             metrics::counter!(names::CONNECTIONS_REFUSED).increment(1);
             continue;
         };
@@ -129,20 +133,24 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 }
 
 /// One open connection in the count.
-struct Open(Arc<AtomicU64>);
+struct Open {
+    connections: Arc<AtomicU64>,
+    _charge: Charge,
+}
 
 impl Open {
-    fn count(connections: &Arc<AtomicU64>, connections_max: u64) -> Option<Self> {
-        if connections.fetch_add(1, Ordering::AcqRel) < connections_max {
-            return Some(Self(Arc::clone(connections)));
-        }
-        connections.fetch_sub(1, Ordering::AcqRel);
-        None
+    fn count(life: &Life, settings: &Settings) -> Option<Self> {
+        let charge = life.budget.take(Part::Connections, settings.connection_bytes())?;
+        let connections = Arc::clone(&life.connections);
+        let before = connections.fetch_add(1, Ordering::AcqRel);
+        // Dropped at once when it is one too many.
+        let open = Self { connections, _charge: charge };
+        (before < settings.connections_max).then_some(open)
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.connections.fetch_sub(1, Ordering::AcqRel);
     }
 }

@@ -14,6 +14,18 @@ pub struct Settings {
     pub head_bytes_max: usize,
 }
 
+/// What a connection holds beside its read buffer: hyper's write buffer of 8 KiB, the connection's
+/// state and its task. Measured by resident memory, with 16 KiB for a head: 21 KiB for an idle
+/// connection, 26 after a small request, 36 after one of 90 KiB.
+const CONNECTION_BYTES: u64 = 12 << 10;
+
+impl Settings {
+    /// What an open connection may hold; its read buffer grows to a whole head.
+    pub fn connection_bytes(&self) -> u64 {
+        self.head_bytes_max as u64 + CONNECTION_BYTES
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
         Self { connections_max: 20_000, idle_ms: 75_000, head_bytes_max: 16 << 10 }

@@ -1,8 +1,11 @@
-//! Reads a body under its limits: bytes and time. One frame is handed on without a copy.
+//! Reads a body under its limits: bytes and time.
+//!
+//! Out comes a copy of its own, even of a single frame: a frame is a slice of the connection's read
+//! buffer and pins all of it (8 KiB and more), which the budget would not know.
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
@@ -26,26 +29,25 @@ async fn collect(
     announced: Option<u64>,
     bytes_max: u64,
 ) -> Result<Bytes, Refusal> {
-    let mut first = Bytes::new();
-    let mut all = BytesMut::new();
+    let bytes_max_here = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+    let announced = usize::try_from(announced.unwrap_or(0)).unwrap_or(usize::MAX);
+    let mut all: Vec<u8> = Vec::with_capacity(announced.min(bytes_max_here));
     while let Some(frame) = body.frame().await {
         let Ok(more) = frame.map_err(|_| Refusal::BodyBroken)?.into_data() else {
             // Trailers carry nothing that the protocol knows.
             continue;
         };
-        if (first.len() + all.len() + more.len()) as u64 > bytes_max {
+        let bytes = all.len() + more.len();
+        if bytes > bytes_max_here {
             return Err(Refusal::BodyTooLarge(bytes_max));
         }
-        if first.is_empty() && all.is_empty() {
-            first = more;
-            continue;
-        }
-        if all.is_empty() {
-            let expected = usize::try_from(announced.unwrap_or(0)).unwrap_or(0);
-            all.reserve(expected.max(first.len() + more.len()));
-            all.extend_from_slice(&std::mem::take(&mut first));
+        if bytes > all.capacity() {
+            // Doubled as usual, but never beyond what the budget was charged for it.
+            let capacity = all.capacity().saturating_mul(2).clamp(bytes, bytes_max_here);
+            all.reserve_exact(capacity - all.len());
         }
         all.extend_from_slice(&more);
     }
-    Ok(if all.is_empty() { first } else { all.freeze() })
+    // Room that nothing came for goes back, so that the body's length is what it holds.
+    Ok(Bytes::from(all.into_boxed_slice()))
 }

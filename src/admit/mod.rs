@@ -1,4 +1,5 @@
-//! Who gets in, before anything is read: route, key, class, memory, and then a capped body.
+//! Who gets in, before anything is read: route, key, class against the pressure, memory, and then a
+//! capped body.
 //!
 //! In: a request's head and its unread body. Out: [`Admitted`] for the page, or a [`Refusal`], and
 //! in the end a response. The checks stand in the order of their cost. Must never read a body whose
@@ -11,8 +12,10 @@ mod edge;
 mod origin;
 mod query;
 mod respond;
+pub mod retry;
 mod routes;
 pub mod settings;
+pub mod watch;
 
 pub use caller::{Keys, KeysError};
 pub use document::{Document, Error as DocumentError};
@@ -22,13 +25,13 @@ pub use settings::{Key, Settings};
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 
 use crate::clock;
-use crate::model::{Admitted, Charge, Coding, Refusal};
+use crate::model::{Admitted, Budget, Caller, Charge, Coding, Part, Refusal, Signal};
+use crate::telemetry::metrics as names;
 
 /// The door: one for all workers.
 #[derive(Debug)]
@@ -37,10 +40,10 @@ pub struct Door {
     pub keys: Keys,
     /// Its limits.
     pub settings: Settings,
-    /// Bytes of the memory budget in use.
-    pub used: Arc<AtomicU64>,
     /// The memory budget.
-    pub budget_bytes: u64,
+    pub budget: Arc<Budget>,
+    /// The pressure, which says which classes pause.
+    pub signal: Arc<Signal>,
 }
 
 impl Door {
@@ -54,6 +57,7 @@ impl Door {
         let query = Query::parse(head.uri.query().unwrap_or_default())?;
         // The key first: a stranger costs one look-up and not a byte of memory.
         let caller = self.keys.caller(&head.headers, query.key.as_deref(), address)?;
+        self.check_class(query.class, &caller)?;
         let said = coding(head)?;
         let announced = announced(head);
         if announced.is_some_and(|bytes| bytes > self.settings.body_bytes_max) {
@@ -61,8 +65,10 @@ impl Door {
         }
         // Memory next: tried, never waited for. What it inflates to is charged when it is known.
         let expected = announced.unwrap_or(self.settings.body_bytes_max);
-        let charge = Charge::take(&self.used, expected, self.budget_bytes).ok_or(Refusal::Busy)?;
+        let mut charge = self.take(expected)?;
         let body = body::read(body, announced, &self.settings).await?;
+        // Only ever less: of a body in chunks the most that it may have was taken.
+        charge.resize(body.len() as u64);
         Ok(Admitted {
             caller,
             body,
@@ -81,9 +87,9 @@ impl Door {
     pub fn pixel(&self, head: &Parts, address: IpAddr) -> Result<Admitted, Refusal> {
         let query = Query::parse(head.uri.query().unwrap_or_default())?;
         let caller = self.keys.caller(&head.headers, query.key.as_deref(), address)?;
+        self.check_class(query.class, &caller)?;
         let body = query.pixel_body()?;
-        let charge =
-            Charge::take(&self.used, body.len() as u64, self.budget_bytes).ok_or(Refusal::Busy)?;
+        let charge = self.take(body.len() as u64)?;
         Ok(Admitted {
             caller,
             body,
@@ -96,6 +102,22 @@ impl Door {
             promised: false,
             charge,
         })
+    }
+
+    /// Refuses a batch whose class pauses. A header that says another class than the query is
+    /// refused later, and one without a query is of the key's class here.
+    fn check_class(&self, said: Option<u8>, caller: &Caller) -> Result<(), Refusal> {
+        let class = said.unwrap_or(caller.class);
+        if !self.signal.advice().pauses(class) {
+            return Ok(());
+        }
+        let label = if class == 1 { "1" } else { "2" };
+        metrics::counter!(names::PAUSED, "class" => label).increment(1);
+        Err(Refusal::Pressure(class))
+    }
+
+    fn take(&self, bytes: u64) -> Result<Charge, Refusal> {
+        self.budget.take(Part::Bodies, bytes).ok_or(Refusal::Busy)
     }
 
     /// The app whose SDK document is asked for.

@@ -15,10 +15,10 @@ use crate::deliver::policy::Target;
 use crate::deliver::sinks::Cluster;
 use crate::deliver::sinks::kafka::{self, Kafka};
 use crate::deliver::{Backlog, Dedupe, Deliver, Health, Mode, Parks};
-use crate::ingest;
+use crate::ingest::{self, Cost};
 use crate::journal::{self, Entry, Journal, Recovered};
-use crate::model::Owed;
 use crate::model::parcel::Refine;
+use crate::model::{Budget, Owed};
 use crate::rulebook::Rulebooks;
 use crate::settings::Settings;
 
@@ -41,11 +41,17 @@ pub(super) struct Served {
     pub(super) kafka: Arc<Kafka>,
     pub(super) health: Arc<Health>,
     pub(super) parks: Arc<Parks>,
+    pub(super) backlog: Arc<Backlog>,
     pub(super) drainer: Arc<cluster::Drainer>,
 }
 
 impl Delivery {
-    pub(super) fn start(settings: &Settings, books: &Arc<Rulebooks>) -> Result<Self, Error> {
+    pub(super) fn start(
+        settings: &Settings,
+        books: &Arc<Rulebooks>,
+        budget: &Arc<Budget>,
+        cost: Cost,
+    ) -> Result<Self, Error> {
         let dir = settings.data_dir.join("journal");
         let failed = |source| Error::Journal { dir: dir.display().to_string(), source };
         let (journal, recovered) =
@@ -54,8 +60,8 @@ impl Delivery {
         let known = dedupe.rebuild(&journal, &settings.dedupe, clock::now_ms()).map_err(failed)?;
         tracing::debug!(known, "batches remembered from the journal");
         let refine: Arc<Refine> = {
-            let books = Arc::clone(books);
-            Arc::new(move |record| ingest::restore(&books, record))
+            let (books, budget) = (Arc::clone(books), Arc::clone(budget));
+            Arc::new(move |record| ingest::restore(&books, &budget, cost, record))
         };
         let events_dir = settings.data_dir.join("events");
         let had_store = events_dir.exists();
@@ -170,9 +176,9 @@ impl Site<'_> {
             dead_dir,
         };
         let drainer = Arc::new(cluster::Drainer::start(work, cursor)?);
-        let target =
-            Target { cluster, health: Arc::clone(&health), backlog, parks: Arc::clone(&parks) };
-        Ok((target, Served { name, kafka, health, parks, drainer }))
+        let (known, waiting) = (Arc::clone(&health), Arc::clone(&backlog));
+        let target = Target { cluster, health: known, backlog: waiting, parks: Arc::clone(&parks) };
+        Ok((target, Served { name, kafka, health, parks, backlog, drainer }))
     }
 }
 

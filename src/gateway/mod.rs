@@ -4,10 +4,11 @@
 //! In: settings. Out: a running gateway. What is started is listed in `start`, top to bottom.
 
 mod delivery;
+mod memory;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use tokio::sync::watch;
 
 use crate::accept;
 use crate::admin;
-use crate::admit::{self, Document, Door, Edge, Keys};
+use crate::admit::{self, Document, Door, Edge, Keys, watch as pressure};
 use crate::config::texts;
 use crate::deliver::drain::{self, files};
 use crate::deliver::park;
@@ -24,6 +25,7 @@ use crate::deliver::sinks::Cluster as _;
 use crate::deliver::sinks::kafka;
 use crate::ingest::Ingest;
 use crate::journal::{self, Journal};
+use crate::model::Signal;
 use crate::rulebook::{self, Rulebooks};
 use crate::settings::{self, Settings};
 use crate::telemetry::metrics as names;
@@ -120,25 +122,27 @@ impl Gateway {
         let document = Document::open(&settings.sdk.document)?;
         let (stop, stopping) = watch::channel(false);
         let (gone, is_gone) = watch::channel(false);
-        let used = Arc::new(AtomicU64::new(0));
+        let (budget, signal, cost) = memory::plan(&settings);
 
-        let delivery = delivery::Delivery::start(&settings, &books)?;
+        let delivery = delivery::Delivery::start(&settings, &books, &budget, cost)?;
+        let inputs = memory::inputs(&settings, &budget, &delivery);
+        let watching = (inputs, settings.pressure.clone(), Arc::clone(&signal));
 
         let version = document.as_ref().map_or(0, |document| document.version);
         let edge = Arc::new(Edge {
             door: Door {
                 keys: Keys::new(&settings.keys).map_err(settings::Error::from)?,
                 settings: settings.door(),
-                used: Arc::clone(&used),
-                budget_bytes: settings.memory.budget_bytes,
+                budget: Arc::clone(&budget),
+                signal: Arc::clone(&signal),
             },
             ingest: Arc::new(Ingest {
                 books,
                 dedupe: delivery.dedupe,
                 deliver: delivery.policy,
                 node,
-                budget_bytes: settings.memory.budget_bytes,
-                retry_ms: settings.retry_ms,
+                cost,
+                signal,
                 document_version: Box::new(move |_| version),
                 stopping: stopping.clone(),
             }),
@@ -146,7 +150,7 @@ impl Gateway {
         });
         let drain = Duration::from_millis(settings.drain_ms);
         let connections = Arc::default();
-        let life = accept::Life { stopping, drain, connections };
+        let life = accept::Life { stopping, drain, connections, budget };
         let listen = |key, address| move |source| Error::Listen { key, address, source };
         let listeners = accept::bind(settings.listen, settings.workers())
             .map_err(listen("listen", settings.listen))?;
@@ -155,8 +159,6 @@ impl Gateway {
             .remove(0);
         let status = Status {
             render,
-            used,
-            budget_bytes: settings.memory.budget_bytes,
             life: life.clone(),
             journal: delivery.journal.clone(),
             clusters: delivery.clusters.clone(),
@@ -170,7 +172,7 @@ impl Gateway {
             admin_address: admin.local_addr()?,
             drain,
             workers: workers(listeners, &edge, &life, &settings)?,
-            admin: Some(thread("admin", admin::serve(admin, Arc::new(status), is_gone))?),
+            admin: Some(thread("admin", operate(admin, status, watching, is_gone))?),
             stop,
             gone,
             clusters: delivery.clusters,
@@ -231,6 +233,17 @@ fn fit_to_cluster(settings: &mut Settings) -> Result<(), settings::Error> {
     Ok(())
 }
 
+/// The operators' pages, and the watch over the pressure beside them.
+async fn operate(
+    admin: TcpListener,
+    status: Status,
+    (inputs, settings, signal): (pressure::Inputs, crate::model::pressure::Settings, Arc<Signal>),
+    gone: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    tokio::spawn(pressure::run(inputs, settings, signal, gone.clone()));
+    admin::serve(admin, Arc::new(status), gone).await
+}
+
 fn workers(
     listeners: Vec<TcpListener>,
     edge: &Arc<Edge>,
@@ -277,8 +290,6 @@ fn join(thread: JoinHandle<()>) {
 /// What the admin pages show.
 struct Status {
     render: Option<PrometheusHandle>,
-    used: Arc<AtomicU64>,
-    budget_bytes: u64,
     life: accept::Life,
     journal: Journal,
     clusters: Vec<delivery::Served>,
@@ -303,8 +314,14 @@ impl admin::Status for Status {
 
     #[expect(clippy::cast_precision_loss, reason = "gauges")]
     fn metrics(&self) -> String {
-        metrics::gauge!(names::MEMORY_USED).set(self.used.load(Ordering::Acquire) as f64);
-        metrics::gauge!(names::MEMORY_BUDGET).set(self.budget_bytes as f64);
+        let budget = &self.life.budget;
+        let mut used = 0;
+        for (part, bytes) in budget.parts() {
+            metrics::gauge!(names::MEMORY, "part" => part).set(bytes as f64);
+            used += bytes;
+        }
+        metrics::gauge!(names::MEMORY_USED).set(used as f64);
+        metrics::gauge!(names::MEMORY_BUDGET).set(budget.bytes() as f64);
         for cluster in &self.clusters {
             let depth = cluster.kafka.depth() as f64;
             metrics::gauge!(names::KAFKA_QUEUE, "cluster" => cluster.name).set(depth);

@@ -190,6 +190,9 @@ pub enum Refusal {
     /// The batch id was used for other bytes.
     #[error("this batch id was used for other bytes; every batch needs an id of its own")]
     Conflict,
+    /// Batches of this class pause until the pressure falls.
+    #[error("the gateway is under pressure and takes no batches of class {0} now; retry later")]
+    Pressure(u8),
     /// Memory for what is in flight is used up.
     #[error("the gateway is at its memory budget; retry later")]
     Busy,
@@ -232,6 +235,7 @@ impl Refusal {
             Self::BodyTimeout(_) => "body_timeout",
             Self::BodyBroken => "body_broken",
             Self::Conflict => "batch_conflict",
+            Self::Pressure(_) => "pressure",
             Self::Busy => "busy",
             Self::NotDurable => "not_durable",
             Self::Stopping => "stopping",
@@ -254,7 +258,7 @@ impl Refusal {
             Self::Conflict => 409,
             Self::Coding => 415,
             Self::BodyTimeout(_) => 408,
-            Self::Busy | Self::NotDurable | Self::Stopping => 503,
+            Self::Pressure(_) | Self::Busy | Self::NotDurable | Self::Stopping => 503,
             Self::Query(..)
             | Self::Damaged(_)
             | Self::Trailing(_)
@@ -303,6 +307,7 @@ mod tests {
     #[test]
     fn only_what_may_pass_later_is_retryable() {
         assert!(Refusal::Busy.retryable());
+        assert!(Refusal::Pressure(2).retryable());
         assert!(Refusal::BodyTimeout(1).retryable());
         assert!(!Refusal::BodyTooLarge(1).retryable());
         assert!(!Refusal::UnknownKey.retryable());

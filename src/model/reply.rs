@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::Refusal;
+use super::{Advice, Refusal};
 
 /// An answer, free of any HTTP library.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,7 @@ impl Reply {
         filtered: u64,
         rejected: impl Iterator<Item = (u32, &'a str)>,
         config: u64,
+        advice: Advice,
     ) -> Self {
         let mut list = String::new();
         for (index, reason) in rejected {
@@ -34,14 +35,15 @@ impl Reply {
             let comma = if list.is_empty() { "" } else { "," };
             list.extend([comma, "[", number.format(index), ",\"", reason, "\"]"]);
         }
-        let body = format!(
-            r#"{{"batch":"{batch}","accepted":{accepted},"filtered":{filtered},"rejected":[{list}],"config":{config}}}"#
+        let mut body = format!(
+            r#"{{"batch":"{batch}","accepted":{accepted},"filtered":{filtered},"rejected":[{list}],"config":{config}"#
         );
+        close(&mut body, advice);
         Self { status: 200, body, retry_ms: None, allow: None, reason: "" }
     }
 
     /// The answer to a request that is refused as a whole.
-    pub fn refused(refusal: &Refusal, retry_ms: u64) -> Self {
+    pub fn refused(refusal: &Refusal, advice: Advice) -> Self {
         // Texts are our own and fixed; quoting them still goes through the library.
         let text = serde_json::Value::from(refusal.to_string());
         let mut body = format!(r#"{{"error":{text},"reason":"{}""#, refusal.name());
@@ -54,11 +56,14 @@ impl Reply {
         if let Some(limit) = refusal.limit() {
             write("limit", limit);
         }
-        let retry_ms = refusal.retryable().then_some(retry_ms);
+        let retry_ms = refusal.retryable().then_some(match refusal {
+            Refusal::Pressure(_) => advice.pause_ms,
+            _ => advice.retry_ms,
+        });
         if let Some(retry_ms) = retry_ms {
             write("retry_ms", retry_ms);
         }
-        body.push('}');
+        close(&mut body, advice);
         let allow = match refusal {
             Refusal::Method(allow) => Some(*allow),
             _ => None,
@@ -67,24 +72,67 @@ impl Reply {
     }
 }
 
+/// Ends a body with the pressure and the classes that pause; at level 0 nothing is said of it.
+fn close(body: &mut String, advice: Advice) {
+    let mut number = itoa::Buffer::new();
+    let mut comma = "";
+    for class in advice.paused() {
+        body.push_str(if comma.is_empty() { ",\"limits\":[" } else { comma });
+        comma = ",";
+        body.extend(["[", number.format(class), ","]);
+        body.extend([number.format(advice.pause_ms), "]"]);
+    }
+    if !comma.is_empty() {
+        body.push(']');
+    }
+    if advice.level > 0 {
+        body.extend([",\"pressure\":", number.format(advice.level)]);
+    }
+    body.push('}');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const CALM: Advice = Advice { level: 0, retry_ms: 5_000, pause_ms: 10_000 };
+
+    fn settled(advice: Advice) -> String {
+        Reply::settled(Uuid::nil(), 2, 0, [(3, "too_large")].into_iter(), 7, advice).body
+    }
+
     #[test]
     fn bodies_are_as_the_protocol_says() {
-        let reply = Reply::settled(Uuid::nil(), 2, 0, [(3, "too_large")].into_iter(), 7);
         let expected = concat!(
             r#"{"batch":"00000000-0000-0000-0000-000000000000","accepted":2,"filtered":0,"#,
             r#""rejected":[[3,"too_large"]],"config":7}"#
         );
-        assert_eq!(reply.body, expected);
-        let reply = Reply::refused(&Refusal::Version(1), 5_000);
+        assert_eq!(settled(CALM), expected);
+        let reply = Reply::refused(&Refusal::Version(1), CALM);
         assert!(reply.body.ends_with(r#""reason":"version","max":1}"#), "{}", reply.body);
-        let reply = Reply::refused(&Refusal::Busy, 5_000);
+        let reply = Reply::refused(&Refusal::Busy, CALM);
         assert_eq!((reply.status, reply.retry_ms), (503, Some(5_000)));
         assert!(reply.body.ends_with(r#""reason":"busy","retry_ms":5000}"#), "{}", reply.body);
-        let reply = Reply::refused(&Refusal::BodyTooLarge(921_600), 0);
+        let reply = Reply::refused(&Refusal::BodyTooLarge(921_600), CALM);
         assert!(reply.body.ends_with(r#""reason":"body_too_large","limit":921600}"#));
+    }
+
+    #[test]
+    fn pressure_and_limits_are_told_in_every_reply() {
+        for (level, said) in [
+            (1, r#","pressure":1}"#),
+            (2, r#","limits":[[2,10000]],"pressure":2}"#),
+            (3, r#","limits":[[1,10000],[2,10000]],"pressure":3}"#),
+        ] {
+            let advice = Advice { level, ..CALM };
+            assert!(settled(advice).ends_with(&format!(r#""config":7{said}"#)));
+            let reply = Reply::refused(&Refusal::Busy, advice);
+            assert!(reply.body.ends_with(&format!(r#""retry_ms":5000{said}"#)), "{}", reply.body);
+            let reply = Reply::refused(&Refusal::Pressure(2), advice);
+            let pause = format!(r#""reason":"pressure","retry_ms":10000{said}"#);
+            assert!(reply.body.ends_with(&pause), "{}", reply.body);
+            assert_eq!((reply.status, reply.retry_ms), (503, Some(10_000)));
+            assert!(serde_json::from_str::<serde_json::Value>(&reply.body).is_ok());
+        }
     }
 }

@@ -77,6 +77,9 @@ pub mod space {
     /// Largest buffer kept, so that the most that is held is their product, 16 MiB.
     const BUFFER_BYTES_MAX: usize = 64 << 10;
 
+    /// The most that buffers which wait to be used take.
+    pub const BYTES_MAX: u64 = (BUFFERS_MAX * BUFFER_BYTES_MAX) as u64;
+
     static KEPT: Mutex<Vec<Vec<u8>>> = Mutex::new(Vec::new());
 
     /// An empty buffer with at least this capacity.

@@ -26,7 +26,13 @@ pub const INFLATED_BYTES: &str = "tidegate_inflated_bytes_total";
 pub const CONNECTIONS: &str = "tidegate_http_connections";
 /// Counter: connections closed at the door, because `http.connections_max` was reached.
 pub const CONNECTIONS_REFUSED: &str = "tidegate_http_connections_refused_total";
-/// Gauge: bytes taken from the memory budget.
+/// Counter `{class}`: batches refused because their class pauses under pressure.
+pub const PAUSED: &str = "tidegate_paused_batches_total";
+/// Gauge: the pressure level, 0 to 3.
+pub const PRESSURE: &str = "tidegate_pressure_level";
+/// Gauge `{part}`: bytes of the memory budget by who holds them; caches with their caps.
+pub const MEMORY: &str = "tidegate_memory_bytes";
+/// Gauge: the sum of the parts.
 pub const MEMORY_USED: &str = "tidegate_memory_used_bytes";
 /// Gauge: the memory budget.
 pub const MEMORY_BUDGET: &str = "tidegate_memory_budget_bytes";
@@ -96,7 +102,10 @@ fn describe() {
     counter!(INFLATED_BYTES, "body bytes after inflating");
     gauge!(CONNECTIONS, "open client connections");
     counter!(CONNECTIONS_REFUSED, "connections closed because http.connections_max was reached");
-    gauge!(MEMORY_USED, "bytes taken from the memory budget");
+    counter!(PAUSED, "batches refused because their class pauses under pressure");
+    gauge!(PRESSURE, "pressure level: 0 normal, 1 sample bulk, 2 bulk pauses, 3 only critical");
+    gauge!(MEMORY, "bytes of the memory budget by who holds them; caches with their caps");
+    gauge!(MEMORY_USED, "bytes of the memory budget in use, the sum of its parts");
     gauge!(MEMORY_BUDGET, "the memory budget in bytes");
     describe_histogram!(KAFKA_ACK_SECONDS, "seconds from produce to the last delivery report");
     counter!(KAFKA_REPORTS, "delivery reports by result");

@@ -30,6 +30,9 @@ mod books;
 /// HTTP itself: CORS, methods, ETag, pixel, lies about lengths, hang-ups, the graceful stop.
 mod edge;
 
+/// Memory and pressure: bulk pauses first, critical last, everybody is told, and it ends by itself.
+mod pressure;
+
 /// `config/tidegate.toml` against the code's defaults; environment and errors.
 mod reference;
 

@@ -133,6 +133,10 @@ fn page(rows: &[Row]) -> String {
         "# Bad and odd requests\n\n\
          What is sent, what it is answered, and how many events of the same batch were accepted\n\
          and found in tier 2. The suite sends every row; `UPDATE_DOCS=1` writes this page.\n\n\
+         A head that is too large (431), whose target is longer than HTTP allows (414), or that is\n\
+         not HTTP (400) is refused by the HTTP library before there is a request that could be\n\
+         answered: status, `Content-Length: 0`, no JSON, and the connection is closed. The library\n\
+         has no place for a body there. SDKs treat it by its status alone, as any other 4xx.\n\n\
          | request | status | reason, or events that were rejected | accepted |\n\
          |---|---|---|---|\n",
     );
