@@ -78,6 +78,7 @@ fn a_topic_that_is_gone_is_parked_alone_and_catches_up() {
     let broker = shared();
     create(broker, "parked", &["other"]);
     let mut served = served(&broker.addr(), "parked", |settings| {
+        settings.kafka.divert_ms = 5_000;
         settings.routes = vec![Route {
             types: vec!["lost".to_owned().try_into().expect("a pattern")],
             lane: "lost".to_owned(),
