@@ -27,12 +27,13 @@ pub(super) enum Command {
     },
     /// Write every record that is still owed into one file, for another node; see --help.
     ///
-    /// For a node that will not come back: its gateway is stopped, or its disk is mounted here. Each
-    /// record goes with what it still owes, and stays owed to the sinks that it was owed to. The
-    /// journal is not changed, so delete it before its node starts again, or the records come twice.
-    /// The other node also needs the rules texts that the summary names: copy them from `rules/` of
-    /// this data directory into its own. Exits 1, with one line that says why, if the journal is in
-    /// use, of a newer format or damaged; with damage, the file holds everything that is whole.
+    /// For a node that will not come back: its gateway is stopped, or its disk is mounted here.
+    /// Each record goes with what it still owes, and stays owed to the sinks that it was owed to.
+    /// The journal is not changed, so delete it before its node starts again, or the records come
+    /// twice. The other node also needs the rules texts that the summary names: copy them from
+    /// `rules/` of this data directory into its own. Exits 1, with one line that says why, if the
+    /// journal is in use, of a newer format or damaged; with damage, the file holds everything that
+    /// is whole.
     Export {
         /// The directory; without it, `journal` in the configured data directory.
         dir: Option<PathBuf>,
@@ -48,12 +49,12 @@ pub(super) enum Command {
     },
     /// Append what `export` wrote to a journal; see --help.
     ///
-    /// The journal may be fresh, but no gateway may have it open: stop it first. The file is checked
-    /// to its end before anything is appended, and every record is durable when the command ends.
-    /// The gateway then delivers them like its own, if it finds the rules texts that the summary
-    /// names in `rules/` of its data directory. Importing a file twice delivers its records twice.
-    /// Exits 1, with one line that says why, if the journal is in use or full, or if the file is
-    /// damaged or of a newer format.
+    /// The journal may be fresh, but no gateway may have it open: stop it first. The file is
+    /// checked to its end before anything is appended, and every record is durable when the
+    /// command ends. The gateway then delivers them like its own, if it finds the rules texts that
+    /// the summary names in `rules/` of its data directory. Importing a file twice delivers its
+    /// records twice. Exits 1, with one line that says why, if the journal is in use or full, or if
+    /// the file is damaged or of a newer format.
     Import {
         /// What `export` wrote.
         file: PathBuf,

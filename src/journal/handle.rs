@@ -143,10 +143,10 @@ impl Journal {
         Cursor::open(Arc::clone(&shared.room), shared.journal, sink)
     }
 
-    /// Tells the lowest seq that is still owed to a sink, by its durable cursor. Nothing at or above
-    /// the lowest of all sinks is ever trimmed, and `bytes_max` counts from there. A sink that never
-    /// said anything holds what its cursor file said at the start; everything is owed as long as
-    /// there is no sink at all.
+    /// Tells the lowest seq that is still owed to a sink, by its durable cursor. Nothing at or
+    /// above the lowest of all sinks is ever trimmed, and `bytes_max` counts from there. A sink
+    /// that never said anything holds what its cursor file said at the start; everything is owed as
+    /// long as there is no sink at all.
     pub fn set_owed_from(&self, sink: &str, seq: u64) {
         self.open.shared.set_owed_from(sink, seq, Instant::now());
     }
@@ -191,9 +191,9 @@ impl Journal {
         Ok(freed)
     }
 
-    /// How long a client that was refused should wait: `None` while records are taken, else what is
-    /// lacking divided by how fast room was made lately, between a second and a minute. A queue that
-    /// is full for a moment does not count.
+    /// How long a client that was refused should wait: `None` while records are taken, else what
+    /// is lacking divided by how fast room was made lately, between a second and a minute. A queue
+    /// that is full for a moment does not count.
     pub fn retry_after(&self) -> Option<Duration> {
         self.open.shared.retry_after(Instant::now())
     }

@@ -11,8 +11,8 @@
 //! # Layout
 //!
 //! A directory holds segments `<first seq, 20 digits>.tgj`, cursors `cursor-<sink>`, `lock`,
-//! `reserve`, and `<segment>.<offset>.broken`, which are copies of cut or damaged bytes for a person
-//! to look at. A segment's file is allocated when it begins; its length is what was written.
+//! `reserve`, and `<segment>.<offset>.broken`, which are copies of cut or damaged bytes for a
+//! person to look at. A segment's file is allocated when it begins; its length is what was written.
 //! Numbers are little-endian, checksums CRC-32C. Seqs count frames, from 1; some may be left out.
 //!
 //! ```text

@@ -10,7 +10,7 @@ const SMOOTHED_OVER: Duration = Duration::from_secs(30);
 /// The shortest wait: less would bring everybody back at once.
 pub(super) const WAIT_MIN: Duration = Duration::from_secs(1);
 /// The longest wait, also for when nothing was freed lately: an operator may mend it meanwhile.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
+pub(super) const WAIT_MAX: Duration = Duration::from_mins(1);
 
 /// Freed bytes a second.
 #[derive(Debug, Clone, Copy)]

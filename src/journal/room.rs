@@ -21,7 +21,7 @@ const DISK_SHARE: u64 = 20;
 /// The smallest segment on a small disk.
 const SEGMENT_BYTES_MIN: u64 = 4_096;
 /// What is written at once where nothing can be allocated.
-const ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
 
 /// The room on the disk of one journal.
 pub(super) struct Room {

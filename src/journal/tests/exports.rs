@@ -28,7 +28,10 @@ fn source(folder: &TempDir) -> PathBuf {
     let path = folder.path().join("source");
     let (journal, _) = open("main", &path, &Settings::default()).unwrap();
     for (number, pending) in [(1, false), (2, false), (3, true), (4, true)] {
-        assert_eq!(write(&journal, number, pending, &[set(&[0, 1, 2])]), number as u64);
+        assert_eq!(
+            write(&journal, number, pending, &[set(&[0, 1, 2])]),
+            u64::try_from(number).unwrap()
+        );
     }
     write(&journal, 5, false, &[]);
     settle(&journal, 2, &set(&[0]));

@@ -150,11 +150,11 @@ fn runner(histories: u32, rng_seed: RngSeed) -> TestRunner {
 #[test]
 fn nothing_acknowledged_is_lost_and_nothing_alien_appears() {
     let more = std::env::var("TIDEGATE_HISTORIES").ok().and_then(|number| number.parse().ok());
-    let seed = if more.is_some() { RngSeed::Random } else { RngSeed::Fixed(75) };
+    let rng_seed = if more.is_some() { RngSeed::Random } else { RngSeed::Fixed(75) };
     let histories = more.unwrap_or(HISTORIES);
     for shape in SHAPES {
         let all = RefCell::new(Seen::default());
-        let run = runner(histories, seed.clone()).run(&steps(), |steps| {
+        let run = runner(histories, rng_seed).run(&steps(), |steps| {
             all.borrow_mut().add(history(shape, &steps, Faults::default())?);
             Ok(())
         });

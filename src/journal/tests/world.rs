@@ -160,8 +160,8 @@ impl World {
             Step::NoAllocation => self.disk.faults(|faults| faults.no_allocation = true),
             Step::PowerGoes { after } => self.disk.faults(|faults| faults.power = Some(after)),
             Step::Heal => self.disk.faults(|faults| {
-                let (skipped, power) = (faults.skipped, faults.power);
-                *faults = Faults { skipped, power, ..Faults::default() };
+                let (power, skipped) = (faults.power, faults.skipped);
+                *faults = Faults { power, skipped, ..Faults::default() };
             }),
             Step::Reopen => {
                 self.end();
