@@ -93,7 +93,10 @@ impl Arrivals {
                         match lane {
                             Some(lane) => judge.event(value, Some(lane)),
                             None if topic == RAW => judge.raw(value),
-                            None => *dead += 1,
+                            None => {
+                                *dead += 1;
+                                judge.buried(message.key().unwrap_or_default());
+                            }
                         }
                     })?;
                 }
