@@ -5,16 +5,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::now_ms;
 
 /// The stretch of a run in which an attempt began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Until the disturbance begins; all of an undisturbed run.
     Before,
     /// While something is broken.
     During,
+    /// Whole again, with a backlog to work off.
+    Draining,
     /// From the end of the disturbance on.
     After,
 }
@@ -60,6 +64,8 @@ pub struct Stretch {
     pub phase: Phase,
     /// When it began.
     pub begun: Instant,
+    /// The same in Unix milliseconds.
+    pub begun_ms: u64,
     /// How attempts ended: an HTTP status, or what broke.
     pub statuses: BTreeMap<String, u64>,
     /// From sending to the end of the reply, of attempts answered with a definitive 200.
@@ -225,7 +231,8 @@ impl Default for Silence {
 impl Stretch {
     fn begin(phase: Phase) -> Self {
         let statuses = BTreeMap::new();
-        Self { phase, begun: Instant::now(), statuses, reply: empty(), settled: empty() }
+        let (begun, begun_ms) = (Instant::now(), now_ms());
+        Self { phase, begun, begun_ms, statuses, reply: empty(), settled: empty() }
     }
 }
 

@@ -10,6 +10,7 @@ use crate::batch::{self, Place, Plan};
 use crate::claims::{Fate, Ledger, Mark, Row};
 
 pub mod arrival;
+pub mod lanes;
 pub mod tier;
 mod value;
 

@@ -25,7 +25,7 @@ pub async fn hang_up(crowd: Arc<Crowd>, clients: usize) {
 
 async fn be_rude(crowd: &Crowd, number: usize) {
     let mut random = Random::new(crowd.plan.seed ^ 0x7275_6465 ^ number as u64);
-    while crowd.feeder.ticket().is_some() {
+    while crowd.feeder.aside() {
         let Some(sealed) = crowd.feeder.next().await else { return };
         let origin = crowd.plan.origin(sealed.number);
         let length = sealed.body.len();

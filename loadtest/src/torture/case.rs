@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use super::step::Step;
+use super::step::{Span, Step};
 use crate::run::Mode;
 
 /// One fault, or several.
@@ -212,6 +212,18 @@ impl Case {
     }
 }
 
+impl Case {
+    /// Gives long waits another length.
+    pub fn stretch(&mut self, minutes: Option<u64>) {
+        let Some(minutes) = minutes else { return };
+        for step in &mut self.steps {
+            if let Step::Wait { ms: ms @ Span::Exactly(60_000..) } = step {
+                *ms = Span::Exactly(minutes * 60_000);
+            }
+        }
+    }
+}
+
 fn share(times: &mut u32, wanted: Option<u32>, all: u32) {
     if let Some(wanted) = wanted {
         *times = (*times * wanted).div_ceil(all.max(1));
@@ -235,8 +247,8 @@ mod tests {
 
     #[test]
     fn kills_are_shared_among_the_steps() {
-        let text = "goal = 'x'\n[[step]]\ndo = 'kill-gateway'\ntimes = 3\n\
-                    [[step]]\ndo = 'kill-gateway'\ntimes = 1\n";
+        let text = "goal = 'x'\n[[step]]\ndo = 'kill-gateway'\ntimes = 3\nevery_ms = 1\n\
+                    [[step]]\ndo = 'kill-gateway'\ntimes = 1\nevery_ms = 1\n";
         let mut case: Case = toml::from_str(text).unwrap();
         case.scale(Some(40), Some(7));
         assert_eq!(case.steps.iter().map(Step::kills).collect::<Vec<_>>(), [30, 10]);

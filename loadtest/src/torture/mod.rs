@@ -32,7 +32,7 @@ pub mod scene;
 pub mod shim;
 pub mod stage;
 pub mod step;
-mod text;
+pub mod text;
 pub mod timeline;
 pub mod watch;
 
@@ -62,6 +62,9 @@ pub struct Line {
     /// Kills of the gateway in a case, shared among its steps
     #[arg(long)]
     pub kills: Option<u32>,
+    /// Minutes of the long waits (a minute or more in the file), such as that without Kafka
+    #[arg(long)]
+    pub minutes: Option<u64>,
     /// Power cuts in a case, shared among its steps
     #[arg(long)]
     pub cuts: Option<u32>,
@@ -150,6 +153,7 @@ fn chosen(line: &Line, all: &[(String, Case)]) -> anyhow::Result<Vec<(String, Ca
     }
     for (_, case) in &mut chosen {
         case.scale(line.kills, line.cuts);
+        case.stretch(line.minutes);
     }
     if line.quick {
         chosen.retain(|(_, case)| case.quick.is_some());
@@ -181,7 +185,8 @@ fn round(
     write("json", &serde_json::to_string_pretty(&outcome)?)?;
     let moments = outcome.timeline.iter();
     let moments = moments.map(|moment| format!("{:>9} ms  {}\n", moment.at_ms, moment.what));
-    write("txt", &format!("{outcome}\ntimeline:\n{}", moments.collect::<String>()))?;
+    let (moments, tables) = (moments.collect::<String>(), text::tables(&outcome));
+    write("txt", &format!("{outcome}\ntimeline:\n{moments}\n{tables}"))?;
     if outcome.verdict == Verdict::Failed {
         write("gateway.log", &outcome.log)?;
         write("metrics.txt", &outcome.metrics)?;

@@ -9,6 +9,7 @@ use super::timeline::Moment;
 use super::watch::{Sample, Seen, metric};
 use super::{cut, step::Step};
 use crate::judge::Tier;
+use crate::judge::lanes::Line;
 use crate::record::{Phase, Record};
 use crate::run::Mode;
 
@@ -55,6 +56,10 @@ pub struct Outcome {
     pub timeline: Vec<Moment>,
     /// Figures now and then.
     pub samples: Vec<Sample>,
+    /// What arrived in each lane, by phase.
+    pub lanes: Vec<Line>,
+    /// When the load ended, Unix milliseconds.
+    pub load_ended_ms: u64,
     /// The case as it was played.
     pub case: Case,
     /// The gateway's log, if anything is wrong.
@@ -134,6 +139,8 @@ impl Outcome {
             dead_letters: 0,
             timeline: Vec::new(),
             samples: Vec::new(),
+            lanes: Vec::new(),
+            load_ended_ms: 0,
             case: case.clone(),
             log: String::new(),
             metrics: String::new(),

@@ -16,6 +16,7 @@ use super::scene::Scene;
 use super::stage;
 use super::timeline::Timeline;
 use super::watch::metric;
+use crate::clock::now_ms;
 use crate::judge::Judge;
 use crate::judge::arrival::Arrivals;
 use crate::record::{Phase, Record};
@@ -82,9 +83,12 @@ fn strain(case: &Case, scene: &mut Scene, outcome: &mut Outcome) -> anyhow::Resu
             scene.timeline.note(format!("mending: {error:#}"));
             outcome.errors.push(format!("{error:#}"));
         }
-        crowd.recorder.enter(Phase::After);
+        if crowd.recorder.phase() != Phase::After {
+            crowd.recorder.enter(Phase::After);
+        }
         thread::sleep(Duration::from_millis(load.after_ms));
         scene.timeline.note("the load ends");
+        outcome.load_ended_ms = now_ms();
         crowd.feeder.finish(0);
         let sent = clients.join().map_err(|_| anyhow!("the thread of the clients panicked"));
         watch.end();
@@ -111,6 +115,10 @@ fn verdict(scene: &mut Scene, outcome: &mut Outcome) -> anyhow::Result<()> {
     let mut judge = Judge::new(scene.crowd.plan.clone(), scene.crowd.claims.snapshot());
     judge.excuse(scene.excuses.clone());
     let mut arrivals = scene.arrivals();
+    if let Some(lanes) = arrivals.lanes() {
+        let phases = record.stretches.iter().map(|stretch| (stretch.phase, stretch.begun_ms));
+        lanes.divide(phases.collect(), outcome.load_ended_ms);
+    }
     let begun = Instant::now();
     settle(&mut arrivals, &mut judge, scene)?;
     outcome.ledger.arrived_s = begun.elapsed().as_secs_f64();
@@ -130,6 +138,7 @@ fn verdict(scene: &mut Scene, outcome: &mut Outcome) -> anyhow::Result<()> {
     }
     let (one, two) = judge.tiers();
     outcome.judged(arrivals.has_tier1().then_some(one), two, judge.examples());
+    outcome.lanes = arrivals.lanes().map(|lanes| lanes.lines()).unwrap_or_default();
     if let Some((number, row)) = judge.first_missing() {
         outcome.evidence = evidence::of(scene, &judge, number, row);
     }
@@ -202,7 +211,10 @@ fn again(arrivals: &mut Arrivals, judge: &mut Judge, scene: &Scene) -> anyhow::R
 fn read(arrivals: &mut Arrivals, judge: &mut Judge, scene: &Scene) -> anyhow::Result<()> {
     arrivals.pass(judge)?;
     for (lane, values) in &scene.kept {
-        for value in values {
+        for (value, appended_ms) in values {
+            if let Some(lanes) = arrivals.lanes() {
+                lanes.see(lane, value, *appended_ms);
+            }
             match lane.as_str() {
                 "raw" => judge.raw(value),
                 lane => judge.event(value, Some(lane)),

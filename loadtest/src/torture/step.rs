@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::Random;
+use crate::record::Phase;
 
 /// A number, or a range in which the seed decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,6 +87,10 @@ pub enum Step {
     SetClock { offset_s: i64 },
     /// Damages closed segments of the journal while the gateway is stopped.
     DamageJournal { flips: u32, cuts: u32 },
+    /// Another phase of the load begins: draining or after.
+    Enter { phase: Phase },
+    /// SIGKILL and a start: how long until it is ready, and until the first 200.
+    TimeRestart,
     /// Waits until clients were refused with 503 so often.
     AwaitRefused { times: u64, within_ms: u64 },
     /// Waits for a 200 of anybody.
@@ -126,8 +131,13 @@ impl Step {
 impl fmt::Display for Step {
     /// As in the file, without the quotation marks.
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = toml::to_string(self).unwrap_or_default().replace('"', "");
-        write!(to, "{}", text.trim_start_matches("do = ").trim().replace('\n', ", "))
+        let value = serde_json::to_value(self).unwrap_or_default();
+        let fields = value.as_object().into_iter().flatten();
+        write!(to, "{}", value.get("do").and_then(|word| word.as_str()).unwrap_or_default())?;
+        for (name, value) in fields.filter(|(name, _)| *name != "do") {
+            write!(to, " {name} {}", value.to_string().replace('"', ""))?;
+        }
+        Ok(())
     }
 }
 
@@ -139,7 +149,7 @@ mod tests {
     fn reads_and_shows_steps() {
         let step: Step = toml::from_str("do = 'broker'\nnode = 1\nact = 'kill'").unwrap();
         assert_eq!(step, Step::Broker { node: 1, act: Act::Kill });
-        assert_eq!(step.to_string(), "broker, node = 1, act = kill");
+        assert_eq!(step.to_string(), "broker act kill node 1");
         assert!(toml::from_str::<Step>("do = 'wait'\nms = 1\nx = 2").is_err());
         let span: Span = Span::Between([5, 7]);
         let mut random = Random::new(1);

@@ -3,6 +3,8 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::outcome::{Ledger, Outcome, Verdict};
+use super::watch::Sample;
+use crate::judge::lanes::Line;
 
 impl Display for Outcome {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
@@ -29,6 +31,31 @@ impl Display for Outcome {
         }
         Ok(())
     }
+}
+
+/// The figures that took long to measure: what each lane did, and a row now and then.
+pub fn tables(outcome: &Outcome) -> String {
+    outcome.lanes.iter().map(lane_line).chain(outcome.samples.iter().map(sample_line)).collect()
+}
+
+fn lane_line(line: &Line) -> String {
+    let Line { lane, events, per_s, p50_ms, p99_ms, max_ms, .. } = line;
+    let phase = format!("{:?}", line.phase).to_lowercase();
+    format!(
+        "{lane:<8} {phase:<9} {events:>8} events {per_s:>8.0}/s  late ms: p50 {p50_ms:>6}, \
+         p99 {p99_ms:>6}, max {max_ms:>6}\n"
+    )
+}
+
+fn sample_line(row: &Sample) -> String {
+    let Sample { at_ms, resident_mib, owed_mib, lag_frames, drained, .. } = row;
+    let phase = format!("{:?}", row.phase).to_lowercase();
+    let (rate, p99_ms) = (row.acknowledged_per_s, row.reply_p99_ms);
+    format!(
+        "{at_ms:>9} ms {phase:<9} {rate:>7.0} events/s acknowledged, p99 {p99_ms:>7.1} ms, \
+         resident {resident_mib:>4} MiB, owed {owed_mib:>7.1} MiB, {lag_frames:>7} frames \
+         behind, {drained:>8} batches drained\n"
+    )
 }
 
 impl Display for Ledger {

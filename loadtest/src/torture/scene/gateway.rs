@@ -1,10 +1,12 @@
 //! Steps that are done to the gateway's process and to its disk.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
 use super::Scene;
+use crate::clock::poll_until;
+use crate::gateway::probe;
 use crate::torture::step::Span;
 
 impl Scene {
@@ -35,6 +37,29 @@ impl Scene {
             let timeline = &self.timeline;
             timeline.keep(format!("stopped in {stopped_ms} ms, serving after {ready_ms} ms"));
         }
+        Ok(())
+    }
+
+    /// How long a start takes on the journal as it is.
+    pub(super) fn time_restart(&mut self) -> anyhow::Result<()> {
+        let owed_mib = self.metric("tidegate_journal_owed_bytes") / f64::from(1 << 20);
+        let resident = self.gateway.usage().resident_bytes_max >> 20;
+        self.gateway.kill()?;
+        let before = self.crowd.recorder.answers().0;
+        let begun = Instant::now();
+        let alive_ms = self.start_gateway()?;
+        let admin = self.gateway.admin();
+        let limit = Duration::from_mins(2);
+        let ready = || matches!(probe::get(admin, "/readyz"), Ok((200, _))).then_some(());
+        poll_until(limit, ready).context("waiting for /readyz")?;
+        let ready_ms = begun.elapsed().as_millis();
+        let taken = || (self.crowd.recorder.answers().0 > before).then_some(());
+        poll_until(limit, taken).context("waiting for a 200")?;
+        self.timeline.note(format!(
+            "started with {owed_mib:.0} MiB owed: alive after {alive_ms} ms, ready after \
+             {ready_ms} ms, first 200 after {} ms; {resident} MiB resident at most before",
+            begun.elapsed().as_millis()
+        ));
         Ok(())
     }
 

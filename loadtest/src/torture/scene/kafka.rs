@@ -1,6 +1,7 @@
 //! Steps that are done to Kafka: its brokers, its topics, and who may write to them.
 
 use anyhow::{Context, bail};
+use rdkafka::Message as _;
 
 use super::{Scene, State};
 use crate::torture::step::Act;
@@ -33,7 +34,8 @@ impl Scene {
         let topics = self.topics()?;
         let mut values = Vec::new();
         topics.consume_each(topic, |message| {
-            values.push(rdkafka::Message::payload(message).unwrap_or_default().to_vec());
+            let appended_ms = message.timestamp().to_millis();
+            values.push((message.payload().unwrap_or_default().to_vec(), appended_ms));
         })?;
         topics.delete(topic)?;
         let short = topic.strip_prefix("tidegate.event.").or(topic.strip_prefix("tidegate."));

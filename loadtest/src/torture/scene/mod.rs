@@ -31,6 +31,9 @@ mod gateway;
 mod journal;
 mod kafka;
 
+/// A value, and when the broker appended it.
+pub type Kept = (Vec<u8>, Option<i64>);
+
 /// How a broker is at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -63,7 +66,7 @@ pub struct Scene {
     /// Claims that the rig destroyed.
     pub excuses: Excuses,
     /// Values of topics that the rig deleted, read just before.
-    pub kept: Vec<(String, Vec<Vec<u8>>)>,
+    pub kept: Vec<(String, Vec<Kept>)>,
     /// Copies of the disk, to be judged.
     pub cuts: Vec<Cut>,
     /// How long each start took until the gateway answered, milliseconds.
@@ -121,6 +124,8 @@ impl Scene {
             Step::Antidote => self.proxy.as_ref().context("no proxy")?.clean()?,
             Step::SetClock { offset_s } => self.shim()?.clock(*offset_s)?,
             Step::DamageJournal { flips, cuts } => self.damage_journal(*flips, *cuts)?,
+            Step::Enter { phase } => self.crowd.recorder.enter(*phase),
+            Step::TimeRestart => self.time_restart()?,
             Step::AwaitRefused { times, within_ms } => self.await_refused(*times, *within_ms)?,
             Step::AwaitTaken { within_ms } => self.await_taken(*within_ms)?,
             Step::AwaitOwed { mib, within_ms } => self.await_owed(*mib, *within_ms)?,
@@ -213,8 +218,14 @@ impl Scene {
             let known = text.contains(LAG);
             known && metric(&text, LAG) < 1.0 && metric(&text, OWED) < 1.0
         };
-        // In the embedded mode new events come as long as the load runs.
-        self.until("the journal to drain", within_ms, drained)
+        let (begun, before) = (Instant::now(), self.metric(DRAINED));
+        self.until("the journal to drain", within_ms, drained)?;
+        let (batches, seconds) = (self.metric(DRAINED) - before, begun.elapsed().as_secs_f64());
+        if batches > 0.0 {
+            let per_s = batches / seconds.max(0.001);
+            self.timeline.note(format!("{batches:.0} batches drained, {per_s:.0} per second"));
+        }
+        Ok(())
     }
 
     pub(super) fn metric(&self, name: &str) -> f64 {
@@ -243,4 +254,5 @@ impl Scene {
 }
 
 const LAG: &str = "tidegate_drain_lag_frames";
+const DRAINED: &str = "tidegate_drained_batches_total";
 const OWED: &str = "tidegate_journal_owed_bytes";
