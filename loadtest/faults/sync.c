@@ -3,7 +3,8 @@
  *
  * TORTURE_SYNC_DIR      the folder, as /proc/self/fd names it
  * TORTURE_SYNC_CONTROL  a file that is read before every call:
- *                       "slow <milliseconds>", "fail <number> <token>", or anything else for none.
+ *                       "slow <milliseconds>", "fail <number> <token>", "lie" (says yes and does
+ *                       nothing), or anything else for none.
  *                       A number of 0 fails until the file changes; a new token starts a new count.
  *
  * A call that fails here does nothing: what was written stays in the page cache and is lost only if
@@ -36,7 +37,7 @@ static int ours(int fd) {
     return strncmp(path, dir, prefix) == 0 && (path[prefix] == '/' || path[prefix] == 0);
 }
 
-/* 1 if the call has to fail. */
+/* 1 if the call has to fail, 2 if it has to lie. */
 static int disturb(int fd) {
     const char *control = getenv("TORTURE_SYNC_CONTROL");
     if (control == NULL || !ours(fd)) return 0;
@@ -52,6 +53,7 @@ static int disturb(int fd) {
         while (nanosleep(&time, &time) != 0 && errno == EINTR) {}
         return 0;
     }
+    if (strncmp(text, "lie", 3) == 0) return 2;
     if (sscanf(text, "fail %ld %ld", &number, &token) == 2) {
         if (atomic_exchange(&seen_token, token) != token) atomic_store(&failed, 0);
         if (number == 0 || atomic_fetch_add(&failed, 1) < number) {
@@ -63,7 +65,9 @@ static int disturb(int fd) {
 }
 
 static int pass_on(const char *name, int fd) {
-    if (disturb(fd)) {
+    int how = disturb(fd);
+    if (how == 2) return 0;
+    if (how == 1) {
         errno = EIO;
         return -1;
     }

@@ -200,6 +200,15 @@ impl Ledger {
         self
     }
 
+    /// Claiming only what was sent from a moment on; the rest may be found or not.
+    #[must_use]
+    pub fn claiming_since(mut self, since_ms: u32) -> Self {
+        for row in self.rows.iter_mut().filter(|row| row.sent_ms < since_ms) {
+            row.fate = Fate::Open;
+        }
+        self
+    }
+
     fn first(&self, number: u32) -> usize {
         number as usize * self.batch_events
     }

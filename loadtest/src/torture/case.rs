@@ -163,6 +163,8 @@ pub struct Expect {
     pub given_up_max: Option<u64>,
     /// Claims that the rig itself destroyed, in events.
     pub excused_max: Option<u64>,
+    /// Power cuts after which something must be missing: for cases that test this rig.
+    pub unclean_cuts_min: Option<u64>,
     /// Dead letters that there must be.
     pub buried_min: Option<u64>,
     /// Dead letters that there may be. Default 0.

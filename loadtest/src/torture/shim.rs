@@ -63,6 +63,11 @@ impl Shim {
         self.write(SYNC, &format!("fail {times} {}", self.tokens))
     }
 
+    /// Syncs say that they worked, and do nothing.
+    pub fn lie(&self) -> anyhow::Result<()> {
+        self.write(SYNC, "lie")
+    }
+
     /// Syncs work again.
     pub fn mend(&self) -> anyhow::Result<()> {
         self.write(SYNC, "whole")

@@ -96,6 +96,7 @@ pub fn build(
         cuts: Vec::new(),
         starts_ms: Vec::new(),
         broken_disk: false,
+        kafka_gone_ms: None,
         random: Random::new(seed),
         home,
     };

@@ -73,6 +73,8 @@ pub enum Step {
     SlowSync { ms: u64 },
     /// They fail with EIO, this often; 0 is until they are mended.
     FailSync { times: u32 },
+    /// They say that they worked, and do nothing: a disk that lies.
+    LieSync,
     /// They work again.
     MendSync,
     /// A poison of the proxy, by toxiproxy's names, with its attributes.

@@ -17,7 +17,9 @@ impl Display for Outcome {
         if self.verdict != Verdict::Skipped {
             writeln!(to, "{}", self.ledger)?;
         }
-        for line in self.errors.iter().chain(&self.broken).chain(&self.examples) {
+        let failed = self.verdict == Verdict::Failed;
+        let examples = self.examples.iter().filter(|_| failed);
+        for line in self.errors.iter().chain(&self.broken).chain(examples) {
             writeln!(to, "  {line}")?;
         }
         for line in &self.evidence {
@@ -25,13 +27,16 @@ impl Display for Outcome {
         }
         for cut in self.cuts.iter().filter(|cut| !cut.is_clean()) {
             writeln!(to, "  cut {}: {:?}", cut.number, cut.error)?;
-            for line in &cut.examples {
+            for line in cut.examples.iter().take(CUT_EXAMPLES_MAX) {
                 writeln!(to, "    {line}")?;
             }
         }
         Ok(())
     }
 }
+
+/// Of each power cut that is not clean.
+const CUT_EXAMPLES_MAX: usize = 3;
 
 /// The figures that took long to measure: what each lane did, and a row now and then.
 pub fn tables(outcome: &Outcome) -> String {

@@ -26,6 +26,8 @@ impl Scene {
             Act::Pause => State::Paused,
         };
         self.timeline.note(format!("broker {node}: {state:?}"));
+        let gone = self.brokers.iter().all(|(_, state)| *state == State::Down);
+        self.kafka_gone_ms = gone.then(|| self.crowd.claims.now_ms());
         Ok(())
     }
 

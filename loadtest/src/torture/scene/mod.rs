@@ -72,6 +72,8 @@ pub struct Scene {
     /// How long each start took until the gateway answered, milliseconds.
     pub starts_ms: Vec<u64>,
     pub(super) broken_disk: bool,
+    /// Since when no broker is there, on the claims' clock.
+    pub(super) kafka_gone_ms: Option<u32>,
     pub(super) random: Random,
     pub(super) home: TempDir,
 }
@@ -117,6 +119,7 @@ impl Scene {
             Step::MendDisk => self.mend_disk()?,
             Step::SlowSync { ms } => self.shim()?.slow(*ms)?,
             Step::FailSync { times } => self.shim()?.fail(*times)?,
+            Step::LieSync => self.shim()?.lie()?,
             Step::MendSync => self.shim()?.mend()?,
             Step::Toxic { kind, attributes } => {
                 self.proxy.as_mut().context("no proxy")?.poison(kind, attributes)?;
