@@ -10,7 +10,7 @@ GATEWAY := target/release/tidegate
 # Offline works once everything is fetched; --locked keeps the versions of Cargo.lock.
 LOCKED := --locked
 
-.PHONY: help run test lint bench benches loadtest fuzz audit clean setup setup-test
+.PHONY: help run test lint bench benches loadtest torture torture-quick fuzz audit clean setup setup-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -40,6 +40,16 @@ benches: setup ## Criterion benches of every stage
 loadtest: setup setup-test ## A million events through a fresh gateway and a fresh Kafka, both tiers read back
 	@$(CARGO) build $(LOCKED) --release --workspace
 	@target/release/loadtest run --mode kafka --events 1000000 --gateway $(GATEWAY) $(ARGS)
+
+torture: setup setup-test ## Every fault under load, then random ones (ARGS="--seed N --rounds N --kills N --cuts N")
+	@.ci/setup torture
+	@$(CARGO) build $(LOCKED) --release --workspace
+	@target/release/loadtest torture --gateway $(GATEWAY) $(ARGS)
+	@target/release/loadtest torture --rounds 10 --gateway $(GATEWAY) $(ARGS)
+
+torture-quick: setup setup-test ## The short forms of the worst faults, with a debug build (3 minutes)
+	@$(CARGO) build $(LOCKED) --workspace --bins
+	@target/debug/loadtest torture --quick --seed 1 --gateway target/debug/tidegate $(ARGS)
 
 fuzz: setup ## Fuzz the parsers of outside bytes, one minute each (SECONDS_EACH=60)
 	@.ci/fuzz

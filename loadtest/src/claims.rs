@@ -5,12 +5,16 @@
 //! found without being alien.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::batch::Sealed;
 
 /// The memory, shared by all connections.
 #[derive(Debug)]
-pub struct Claims(Mutex<Ledger>);
+pub struct Claims {
+    begun: Instant,
+    ledger: Mutex<Ledger>,
+}
 
 /// What is known at the end.
 #[derive(Debug, Clone)]
@@ -30,6 +34,10 @@ pub struct Row {
     pub sends: u16,
     /// How many of these had no definitive answer.
     pub unclear: u16,
+    /// When it first went out, milliseconds after the memory was made.
+    pub sent_ms: u32,
+    /// When its fate was known, on the same clock.
+    pub ended_ms: u32,
     /// How it ended.
     pub fate: Fate,
 }
@@ -65,11 +73,22 @@ impl Claims {
     pub fn new(batch_events: u16) -> Self {
         let batch_events = usize::from(batch_events);
         let empty = Ledger { batch_events, rows: vec![], fingerprints: vec![], marks: vec![] };
-        Self(Mutex::new(empty))
+        Self { begun: Instant::now(), ledger: Mutex::new(empty) }
+    }
+
+    /// The clock of all times in the ledger: milliseconds since the memory was made.
+    pub fn now_ms(&self) -> u32 {
+        u32::try_from(self.begun.elapsed().as_millis()).unwrap_or(u32::MAX)
+    }
+
+    /// The ledger as it is at this moment.
+    pub fn snapshot(&self) -> Ledger {
+        self.ledger().clone()
     }
 
     /// The batch is about to be sent, for the first time or again.
     pub fn sent(&self, sealed: &Sealed) {
+        let now_ms = self.now_ms();
         let mut ledger = self.ledger();
         ledger.grow(sealed.number);
         let first = ledger.first(sealed.number);
@@ -79,6 +98,7 @@ impl Claims {
             return;
         }
         row.fingerprint = sealed.fingerprint;
+        row.sent_ms = now_ms;
         let slots = ledger.fingerprints.get_mut(first..).unwrap_or_default();
         for (slot, fingerprint) in slots.iter_mut().zip(&sealed.events) {
             *slot = *fingerprint;
@@ -102,24 +122,30 @@ impl Claims {
 
     /// A definitive 200; the rejected events in it are not claimed.
     pub fn acknowledge(&self, number: u32, rejected: &[u16]) {
-        let mut ledger = self.ledger();
-        ledger.row_mut(number).fate = Fate::Acknowledged;
-        let first = ledger.first(number);
-        ledger.mark(first, rejected, Mark::Rejected);
+        {
+            let mut ledger = self.ledger();
+            let first = ledger.first(number);
+            ledger.mark(first, rejected, Mark::Rejected);
+        }
+        self.end(number, Fate::Acknowledged);
     }
 
     /// Any other end.
     pub fn end(&self, number: u32, fate: Fate) {
-        self.ledger().row_mut(number).fate = fate;
+        let ended_ms = self.now_ms();
+        let mut ledger = self.ledger();
+        let row = ledger.row_mut(number);
+        row.fate = fate;
+        row.ended_ms = ended_ms;
     }
 
     /// The ledger, once nobody writes any more.
     pub fn close(self) -> Ledger {
-        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.ledger.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -159,6 +185,28 @@ impl Ledger {
                 self.event(*number, *index).is_some_and(|(_, mark)| mark == Mark::Kept)
             })
         })
+    }
+
+    /// What was sent by now, but claiming only what `earlier` had claimed already: for the state of
+    /// a disk that was copied between the two moments.
+    #[must_use]
+    pub fn claiming_as(mut self, earlier: &Self) -> Self {
+        let earlier = earlier.rows.iter().map(|row| row.fate).chain(std::iter::repeat(Fate::Open));
+        for (row, fate) in self.rows.iter_mut().zip(earlier) {
+            if row.fate == Fate::Acknowledged {
+                row.fate = fate;
+            }
+        }
+        self
+    }
+
+    /// Claiming only what was sent from a moment on; the rest may be found or not.
+    #[must_use]
+    pub fn claiming_since(mut self, since_ms: u32) -> Self {
+        for row in self.rows.iter_mut().filter(|row| row.sent_ms < since_ms) {
+            row.fate = Fate::Open;
+        }
+        self
     }
 
     fn first(&self, number: u32) -> usize {

@@ -90,7 +90,7 @@ impl Disturbance {
             Self::KafkaLate(seconds) => {
                 scene.pass(seconds);
                 *scene.broker = Some(Broker::start(scene.broker_options.clone())?);
-                scene.gateway.apply_topics(scene.partitions)?;
+                scene.gateway.apply_topics(scene.partitions, 1)?;
             }
             Self::KafkaStop(seconds) => {
                 scene.broker()?.stop()?;

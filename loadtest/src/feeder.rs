@@ -21,6 +21,7 @@ pub struct Feeder {
     made: AtomicU32,
     queued_bytes: AtomicU64,
     taken: AtomicU64,
+    aside: AtomicU64,
     goal: AtomicU64,
     stopped: AtomicBool,
     cpu_us: AtomicU64,
@@ -39,6 +40,7 @@ impl Feeder {
             made: AtomicU32::new(0),
             queued_bytes: AtomicU64::new(0),
             taken: AtomicU64::new(0),
+            aside: AtomicU64::new(0),
             goal: AtomicU64::new(if open_end { u64::MAX } else { planned }),
             stopped: AtomicBool::new(false),
             cpu_us: AtomicU64::new(0),
@@ -73,6 +75,16 @@ impl Feeder {
         }
         self.taken.fetch_sub(1, Ordering::Relaxed);
         None
+    }
+
+    /// The right to a batch beside the order of sending, for those who keep to no rate; `false` when
+    /// the load comes to its end.
+    pub fn aside(&self) -> bool {
+        let open = self.goal.load(Ordering::Relaxed) == u64::MAX && !self.is_stopped();
+        if open {
+            self.aside.fetch_add(1, Ordering::Relaxed);
+        }
+        open
     }
 
     /// The batch for a ticket.
@@ -131,9 +143,10 @@ impl Feeder {
     }
 
     fn wanted(&self) -> u64 {
+        let aside = self.aside.load(Ordering::Relaxed);
         match self.goal.load(Ordering::Relaxed) {
-            u64::MAX => self.planned.max(self.taken() + OPEN_AHEAD),
-            goal => goal,
+            u64::MAX => self.planned.max(self.taken() + aside + OPEN_AHEAD),
+            goal => goal.saturating_add(aside),
         }
     }
 }
@@ -176,9 +189,11 @@ mod tests {
     fn an_open_plan_ends_when_it_is_told() {
         let feeder = Feeder::new(plan(), 2, true, u64::MAX);
         assert!((0..10).all(|ticket| feeder.ticket() == Some(ticket)));
+        assert!(feeder.aside());
         feeder.finish(3);
         assert!((10..13).all(|ticket| feeder.ticket() == Some(ticket)));
         assert_eq!(feeder.ticket(), None);
+        assert!(!feeder.aside());
         feeder.stop();
         assert!(feeder.is_stopped());
         feeder.refill();

@@ -19,5 +19,6 @@ pub mod record;
 pub mod report;
 pub mod run;
 pub mod send;
+pub mod torture;
 
 mod clock;

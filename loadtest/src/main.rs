@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use loadtest::broker::{Broker, BrokerOptions};
 use loadtest::report::Report;
 use loadtest::run::Settings;
-use loadtest::{cases, run};
+use loadtest::{cases, run, torture};
 
 /// Load generator and loss oracle for Tidegate.
 #[derive(Parser)]
@@ -34,6 +34,8 @@ enum Command {
         #[arg(long)]
         report: Option<PathBuf>,
     },
+    /// Faults under load: nothing acknowledged may be missing afterwards
+    Torture(torture::Line),
     /// Starts a Kafka broker, prints its address, and keeps it until the input ends or ^C
     Kafka {
         /// Topics to create, NAME or NAME:PARTITIONS
@@ -59,6 +61,10 @@ fn main() -> anyhow::Result<ExitCode> {
             case.run.report = report.or(case.run.report);
             let (report, broken) = case.run()?;
             conclude(&report, &broken)
+        }
+        Command::Torture(line) => {
+            let well = torture::torture(&line)?;
+            Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Kafka { topic, port } => kafka(&topic, port),
     }

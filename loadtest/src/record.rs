@@ -5,16 +5,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::clock::now_ms;
 
 /// The stretch of a run in which an attempt began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Until the disturbance begins; all of an undisturbed run.
     Before,
     /// While something is broken.
     During,
+    /// Whole again, with a backlog to work off.
+    Draining,
     /// From the end of the disturbance on.
     After,
 }
@@ -30,6 +34,27 @@ pub struct Record {
     pub stretches: Vec<Stretch>,
     /// Sums over the run.
     pub totals: Totals,
+    /// The longest times without an answer that claims something, and what refusals promised.
+    pub silence: Silence,
+    /// Replies since somebody last asked for them.
+    recent: Histogram<u64>,
+}
+
+/// How long nobody was told 200, and how right `Retry-After` was about it.
+#[derive(Debug, Clone)]
+pub struct Silence {
+    last_200: Instant,
+    /// The longest time between two definitive 200s, over all clients.
+    pub longest: Duration,
+    /// Of the 503 answers: how many said when to come back.
+    pub told: u64,
+    /// How many did not.
+    pub untold: u64,
+    /// What they said.
+    pub said: Histogram<u64>,
+    /// How long it really took from the refusal to the next 200 of anybody.
+    pub was: Histogram<u64>,
+    waiting: Vec<Instant>,
 }
 
 /// One phase.
@@ -39,6 +64,8 @@ pub struct Stretch {
     pub phase: Phase,
     /// When it began.
     pub begun: Instant,
+    /// The same in Unix milliseconds.
+    pub begun_ms: u64,
     /// How attempts ended: an HTTP status, or what broke.
     pub statuses: BTreeMap<String, u64>,
     /// From sending to the end of the reply, of attempts answered with a definitive 200.
@@ -71,7 +98,12 @@ pub struct Totals {
 impl Default for Recorder {
     fn default() -> Self {
         let first = Stretch::begin(Phase::Before);
-        Self(Mutex::new(Record { stretches: vec![first], totals: Totals::default() }))
+        Self(Mutex::new(Record {
+            stretches: vec![first],
+            totals: Totals::default(),
+            silence: Silence::default(),
+            recent: empty(),
+        }))
     }
 }
 
@@ -98,7 +130,14 @@ impl Recorder {
         }
         if let Some(reply) = reply {
             stretch.reply.saturating_record(microseconds(reply));
+            record.recent.saturating_record(microseconds(reply));
+            record.silence.answered();
         }
+    }
+
+    /// A 503 that told, or did not tell, when to come back.
+    pub fn refused(&self, retry_after: Option<Duration>) {
+        self.record().silence.refused(retry_after);
     }
 
     /// A batch that was first due in `phase` was acknowledged after `settled`.
@@ -112,6 +151,22 @@ impl Recorder {
     /// Changes the sums.
     pub fn add(&self, change: impl FnOnce(&mut Totals)) {
         change(&mut self.record().totals);
+    }
+
+    /// Latencies of definitive 200s since this was last asked.
+    pub fn recent(&self) -> Histogram<u64> {
+        std::mem::replace(&mut self.record().recent, empty())
+    }
+
+    /// Events acknowledged so far.
+    pub fn accepted(&self) -> u64 {
+        self.record().totals.accepted
+    }
+
+    /// Definitive 200s so far, and refusals with 503.
+    pub fn answers(&self) -> (u64, u64) {
+        let record = self.record();
+        (record.totals.acknowledged, record.silence.told + record.silence.untold)
     }
 
     /// What was recorded so far.
@@ -141,13 +196,48 @@ impl Record {
     }
 }
 
+impl Silence {
+    fn refused(&mut self, retry_after: Option<Duration>) {
+        match retry_after {
+            None => self.untold += 1,
+            Some(told) => {
+                self.told += 1;
+                self.said.saturating_record(microseconds(told));
+                if self.waiting.len() < WAITING_MAX {
+                    self.waiting.push(Instant::now());
+                }
+            }
+        }
+    }
+
+    fn answered(&mut self) {
+        let now = Instant::now();
+        self.longest = self.longest.max(now.saturating_duration_since(self.last_200));
+        self.last_200 = now;
+        for refused in self.waiting.drain(..) {
+            self.was.saturating_record(microseconds(now.saturating_duration_since(refused)));
+        }
+    }
+}
+
+impl Default for Silence {
+    fn default() -> Self {
+        let (last_200, longest) = (Instant::now(), Duration::ZERO);
+        let (said, was) = (empty(), empty());
+        Self { last_200, longest, told: 0, untold: 0, said, was, waiting: Vec::new() }
+    }
+}
+
 impl Stretch {
     fn begin(phase: Phase) -> Self {
-        let empty =
-            || Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are constants");
         let statuses = BTreeMap::new();
-        Self { phase, begun: Instant::now(), statuses, reply: empty(), settled: empty() }
+        let (begun, begun_ms) = (Instant::now(), now_ms());
+        Self { phase, begun, begun_ms, statuses, reply: empty(), settled: empty() }
     }
+}
+
+fn empty() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LATENCY_US_MAX, 3).expect("the bounds are constants")
 }
 
 fn microseconds(duration: Duration) -> u64 {
@@ -156,6 +246,8 @@ fn microseconds(duration: Duration) -> u64 {
 
 /// One hour; longer ones count as that.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
+/// Refusals that wait for the next 200; more in one stretch of refusals are only counted.
+const WAITING_MAX: usize = 100_000;
 
 #[cfg(test)]
 mod tests {

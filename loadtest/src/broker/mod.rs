@@ -29,6 +29,10 @@ pub use topics::Topics;
 pub struct BrokerOptions {
     /// The port for clients, from [`crate::ports::free`]; by default one is picked.
     pub port: Option<u16>,
+    /// The port that clients are told, if something stands in between.
+    pub advertised: Option<u16>,
+    /// The cluster to join; by default it is a cluster of its own.
+    pub join: Option<Membership>,
     /// Further lines of `server.properties`, which win over ours.
     pub properties: Vec<(String, String)>,
     /// Heap of the JVM in MiB. Default 512.
@@ -43,12 +47,25 @@ impl Default for BrokerOptions {
     fn default() -> Self {
         Self {
             port: None,
+            advertised: None,
+            join: None,
             properties: Vec::new(),
             heap_mib: 512,
             start_ms: 60_000,
             stop_ms: 30_000,
         }
     }
+}
+
+/// What the second and later brokers of a cluster have to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// Its number, from 2 on.
+    pub node: u32,
+    /// The cluster's id.
+    pub cluster: String,
+    /// Where the first broker's controller listens.
+    pub controller: u16,
 }
 
 /// Why there is no broker.
@@ -95,6 +112,7 @@ pub struct Broker {
     options: BrokerOptions,
     jars: PathBuf,
     port: u16,
+    membership: Membership,
     dir: TempDir,
 }
 
@@ -106,14 +124,36 @@ impl Broker {
         let dir = tempfile::Builder::new().prefix("tidegate-kafka-").tempdir().map_err(doing)?;
         let port = options.port.map_or_else(ports::free, Ok);
         let port = port.map_err(local("looking for a port"))?;
-        let controller = ports::free().map_err(local("looking for a port"))?;
-        let text = properties::text(port, controller, dir.path(), &options.properties);
+        let controls = options.join.is_none();
+        let membership = match options.join.clone() {
+            Some(membership) => membership,
+            None => Membership {
+                node: 1,
+                cluster: properties::cluster_id(),
+                controller: ports::free().map_err(local("looking for a port"))?,
+            },
+        };
+        let Membership { node: id, controller, .. } = membership;
+        let advertised = options.advertised.unwrap_or(port);
+        let node = properties::Node { id, controls, port, advertised, controller };
+        let text = properties::text(node, dir.path(), &options.properties);
         std::fs::write(dir.path().join(PROPERTIES), text).map_err(doing)?;
         let earlier = Usage::default();
-        let mut broker = Self { process: None, earlier, options, jars, port, dir };
+        let mut broker = Self { process: None, earlier, options, jars, port, membership, dir };
         broker.format()?;
         broker.launch()?;
         Ok(broker)
+    }
+
+    /// What the next broker of this cluster has to be started with.
+    pub fn invite(&self, node: u32) -> Membership {
+        Membership { node, ..self.membership.clone() }
+    }
+
+    /// Runs one of Kafka's own tools, such as `kafka.admin.ConfigCommand`, against this broker.
+    pub fn tool(&self, class: &str, words: &[&str]) -> Result<(), Error> {
+        let mut process = self.java(&[class, "--bootstrap-server", &self.addr()], words)?;
+        self.finished(&mut process, "running one of its tools")
     }
 
     /// Where clients connect: `127.0.0.1:port`, the same for its whole life.
@@ -184,20 +224,28 @@ impl Broker {
     }
 
     fn format(&mut self) -> Result<(), Error> {
-        let cluster = properties::cluster_id();
-        let words = ["kafka.tools.StorageTool", "format", "--standalone", "-t", &cluster, "-c"];
-        let mut process = self.java(&words)?;
+        let cluster = self.membership.cluster.as_str();
+        let properties = self.properties();
+        let mut words = vec!["format", "-t", cluster, "-c", properties.as_str()];
+        if self.options.join.is_none() {
+            words.push("--standalone");
+        }
+        let mut process = self.java(&["kafka.tools.StorageTool"], &words)?;
+        self.finished(&mut process, "formatting its directory")
+    }
+
+    fn finished(&self, process: &mut Process, doing: &'static str) -> Result<(), Error> {
         let limit = Duration::from_millis(self.options.start_ms);
         let ended = poll_until(limit, || process.ended().transpose());
-        match ended.transpose().map_err(local("formatting the broker's directory"))? {
+        match ended.transpose().map_err(local(doing))? {
             Some(status) if status.success() => Ok(()),
-            Some(_) => Err(Error::Ended { doing: "formatting its directory", log: self.log() }),
+            Some(_) => Err(Error::Ended { doing, log: self.log() }),
             None => Err(Error::Silent { waited_ms: self.options.start_ms, log: self.log() }),
         }
     }
 
     fn launch(&mut self) -> Result<(), Error> {
-        let process = self.java(&["kafka.Kafka"])?;
+        let process = self.java(&["kafka.Kafka"], &[&self.properties()])?;
         let process = self.process.insert(process);
         let client: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", format!("127.0.0.1:{}", self.port))
@@ -218,8 +266,12 @@ impl Broker {
         }
     }
 
-    /// A JVM with the broker's jars; the last argument is the properties file.
-    fn java(&self, words: &[&str]) -> Result<Process, Error> {
+    fn properties(&self) -> String {
+        self.dir.path().join(PROPERTIES).display().to_string()
+    }
+
+    /// A JVM with the broker's jars.
+    fn java(&self, words: &[&str], further: &[&str]) -> Result<Process, Error> {
         let heap = format!("-Xmx{}m", self.options.heap_mib);
         let path = self.jars.join("*");
         Process::start(
@@ -227,7 +279,7 @@ impl Broker {
             |command| {
                 // The quick compiler alone: a test's broker rarely lives long enough for the other.
                 command.args(["-Xms256m", &heap, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
-                command.arg("-cp").arg(path).args(words).arg(self.dir.path().join(PROPERTIES));
+                command.arg("-cp").arg(path).args(words).args(further);
             },
             &self.dir.path().join(LOG),
         )

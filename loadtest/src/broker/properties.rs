@@ -1,20 +1,40 @@
-//! The text of `server.properties` for one broker that is its own controller.
+//! The text of `server.properties` for a broker that is its own controller, or joins another's.
 
 use std::fmt::Write;
 use std::path::Path;
 
 use uuid::Uuid;
 
+/// One node of a cluster.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Node {
+    /// Its number.
+    pub id: u32,
+    /// Whether it is the controller, too.
+    pub controls: bool,
+    /// Where clients connect.
+    pub port: u16,
+    /// What clients are told to connect to.
+    pub advertised: u16,
+    /// Where the cluster's controller listens.
+    pub controller: u16,
+}
+
 /// All settings: ours, then the caller's, because the last of two equal keys wins.
-pub(super) fn text(port: u16, controller: u16, dir: &Path, further: &[(String, String)]) -> String {
+pub(super) fn text(node: Node, dir: &Path, further: &[(String, String)]) -> String {
     let mut text = String::new();
+    let Node { id, controls, port, advertised, controller } = node;
     let logs = dir.join("logs");
+    let roles = if controls { "broker,controller" } else { "broker" };
+    let control =
+        if controls { format!(",CONTROLLER://127.0.0.1:{controller}") } else { String::new() };
+    let listeners = format!("PLAINTEXT://127.0.0.1:{port}{control}");
     let ours = [
-        ("process.roles", "broker,controller".to_owned()),
-        ("node.id", "1".to_owned()),
+        ("process.roles", roles.to_owned()),
+        ("node.id", id.to_string()),
         ("controller.quorum.bootstrap.servers", format!("127.0.0.1:{controller}")),
-        ("listeners", format!("PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}")),
-        ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{port}")),
+        ("listeners", listeners),
+        ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{advertised}")),
         ("controller.listener.names", "CONTROLLER".to_owned()),
         ("log.dirs", logs.display().to_string()),
     ];
@@ -66,7 +86,13 @@ mod tests {
     #[test]
     fn later_settings_come_last() {
         let further = vec![("message.max.bytes".to_owned(), "1000".to_owned())];
-        let text = text(1, 2, Path::new("/tmp/x"), &further);
+        let mut node = Node { id: 1, controls: true, port: 1, advertised: 1, controller: 2 };
+        let alone = text(node, Path::new("/tmp/x"), &further);
+        node = Node { id: 3, controls: false, ..node };
+        let member = text(node, Path::new("/tmp/x"), &further);
+        assert!(member.contains("process.roles=broker\n") && member.contains("node.id=3\n"));
+        assert!(member.contains("\nlisteners=PLAINTEXT://127.0.0.1:1\n"));
+        let text = alone;
         assert!(text.contains("listeners=PLAINTEXT://127.0.0.1:1,CONTROLLER://127.0.0.1:2\n"));
         assert!(text.contains("log.dirs=/tmp/x/logs\n"));
         assert!(text.ends_with("message.max.bytes=1000\n"));

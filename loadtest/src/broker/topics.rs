@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -67,8 +67,7 @@ impl Topics {
         for (key, value) in settings {
             new = new.set(key, value);
         }
-        let options =
-            AdminOptions::new().operation_timeout(Some(LIMIT)).request_timeout(Some(LIMIT));
+        let options = options();
         let answers = admin.create_topics([&new], &options);
         for answer in futures_executor::block_on(answers).map_err(failed)? {
             match answer {
@@ -79,6 +78,31 @@ impl Topics {
         let client: BaseConsumer = self.client().create().map_err(failed)?;
         poll_until(LIMIT, || led(&client, topic, partitions).then_some(()))
             .ok_or_else(|| Error::Leaderless(topic.to_owned()))
+    }
+
+    /// Deletes a topic with everything in it.
+    pub fn delete(&self, topic: &str) -> Result<(), Error> {
+        let failed = |source| Error::Kafka { topic: topic.to_owned(), source };
+        let admin: AdminClient<DefaultClientContext> = self.client().create().map_err(failed)?;
+        let options = options();
+        let answers = admin.delete_topics(&[topic], &options);
+        for answer in futures_executor::block_on(answers).map_err(failed)? {
+            answer.map_err(|(_, code)| failed(KafkaError::AdminOp(code)))?;
+        }
+        Ok(())
+    }
+
+    /// Gives a topic more partitions, `partitions` in all.
+    pub fn widen(&self, topic: &str, partitions: usize) -> Result<(), Error> {
+        let failed = |source| Error::Kafka { topic: topic.to_owned(), source };
+        let admin: AdminClient<DefaultClientContext> = self.client().create().map_err(failed)?;
+        let options = options();
+        let wider = NewPartitions::new(topic, partitions);
+        let answers = admin.create_partitions([&wider], &options);
+        for answer in futures_executor::block_on(answers).map_err(failed)? {
+            answer.map_err(|(_, code)| failed(KafkaError::AdminOp(code)))?;
+        }
+        Ok(())
     }
 
     /// Names of all topics, sorted, without Kafka's own.
@@ -118,6 +142,10 @@ impl Topics {
         config.set("bootstrap.servers", &self.brokers);
         config
     }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().operation_timeout(Some(LIMIT)).request_timeout(Some(LIMIT))
 }
 
 fn led(client: &BaseConsumer, topic: &str, partitions: i32) -> bool {

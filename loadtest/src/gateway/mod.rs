@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::clock::poll_until;
@@ -30,7 +31,11 @@ pub struct GatewayOptions {
     pub configuration: toml::Table,
     /// Environment variables beside those for addresses and folders.
     pub environment: Vec<(String, String)>,
-    /// How long a start may take until `/readyz` answers 200. Default 30 s.
+    /// Its data folder; by default one inside its own folder.
+    pub data_dir: Option<PathBuf>,
+    /// Which page has to answer 200 before a start counts as done. Default `/readyz`.
+    pub ready_path: &'static str,
+    /// How long a start may take until that page answers 200. Default 30 s.
     pub ready_ms: u64,
     /// How long a stop may take before it becomes a kill. Default 60 s.
     pub stop_ms: u64,
@@ -44,6 +49,8 @@ impl GatewayOptions {
             brokers: String::new(),
             configuration: configuration::of_load(),
             environment: Vec::new(),
+            data_dir: None,
+            ready_path: "/readyz",
             ready_ms: 30_000,
             stop_ms: 60_000,
         }
@@ -66,10 +73,12 @@ pub enum Error {
     Ended(String),
     /// It runs but does not become ready.
     #[error(
-        "/readyz of the gateway does not answer 200 after {waited_ms} ms; it said {said}; \
+        "{path} of the gateway does not answer 200 after {waited_ms} ms; it said {said}; \
          the end of its log:\n{log}"
     )]
     NotReady {
+        /// The page.
+        path: &'static str,
         /// How long it was waited for.
         waited_ms: u64,
         /// The last answer or error.
@@ -153,7 +162,29 @@ impl Gateway {
 
     /// The folder of its journal and store.
     pub fn data_dir(&self) -> PathBuf {
-        self.dir.path().join(DATA)
+        self.options.data_dir.clone().unwrap_or_else(|| self.dir.path().join(DATA))
+    }
+
+    /// Its process id, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::id)
+    }
+
+    /// How it ended if it did so by itself; `None` while it runs.
+    pub fn ended(&mut self) -> Result<Option<std::process::ExitStatus>, Error> {
+        let Some(process) = &mut self.process else { return Ok(None) };
+        process.ended().map_err(local("looking for the gateway"))
+    }
+
+    /// Sends it a signal, unless it has ended.
+    pub fn signal(&mut self, signal: Signal) -> Result<(), Error> {
+        let Some(process) = &mut self.process else { return Ok(()) };
+        process.signal(signal).map_err(local("signalling the gateway"))
+    }
+
+    /// How it was prepared, for a second one on a copy of its data.
+    pub fn options(&self) -> &GatewayOptions {
+        &self.options
     }
 
     /// How often it was started.
@@ -190,15 +221,20 @@ impl Gateway {
         Ok(text)
     }
 
+    /// All of its output.
+    pub fn log_file(&self) -> PathBuf {
+        self.dir.path().join(LOG)
+    }
+
     /// The last part of its output.
     pub fn log(&self) -> String {
         log_tail(&self.dir.path().join(LOG))
     }
 
     /// Creates Kafka's topics as `tidegate topics apply` does.
-    pub fn apply_topics(&self, partitions: u32) -> Result<(), Error> {
-        let partitions = partitions.to_string();
-        let words = ["topics", "apply", "--partitions", &partitions, "--replication", "1"];
+    pub fn apply_topics(&self, partitions: u32, replication: u32) -> Result<(), Error> {
+        let (partitions, replication) = (partitions.to_string(), replication.to_string());
+        let words = ["topics", "apply", "--partitions", &partitions, "--replication", &replication];
         self.command(&words).map(drop)
     }
 
@@ -237,9 +273,10 @@ impl Gateway {
     fn wait_ready(&mut self) -> Result<(), Error> {
         let Some(process) = &mut self.process else { return Ok(()) };
         let (admin, waited_ms) = (self.admin, self.options.ready_ms);
+        let path = self.options.ready_path;
         let mut said = String::from("nothing");
         let limit = Duration::from_millis(waited_ms);
-        let ready = poll_until(limit, || match (process.ended(), probe::get(admin, "/readyz")) {
+        let ready = poll_until(limit, || match (process.ended(), probe::get(admin, path)) {
             (Ok(None), Ok((200, _))) => Some(Ok(true)),
             (Ok(Some(_)), _) => Some(Ok(false)),
             (Err(error), _) => Some(Err(error)),
@@ -251,7 +288,7 @@ impl Gateway {
         match ready.transpose().map_err(local("waiting for the gateway"))? {
             Some(true) => Ok(()),
             Some(false) => Err(Error::Ended(self.log())),
-            None => Err(Error::NotReady { waited_ms, said, log: self.log() }),
+            None => Err(Error::NotReady { path, waited_ms, said, log: self.log() }),
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use rdkafka::Message as _;
 
 use super::Judge;
+use super::lanes::Lanes;
 use crate::broker::{Reader, Topics, topics};
 
 /// Why arrivals could not be read.
@@ -42,6 +43,8 @@ pub enum Arrivals {
         readers: BTreeMap<String, Reader>,
         /// Records seen in `tidegate.dead`.
         dead: u64,
+        /// What arrived in each lane.
+        lanes: Lanes,
     },
     /// NDJSON files below a folder.
     Files {
@@ -56,7 +59,8 @@ impl Arrivals {
     /// In a cluster.
     pub fn in_kafka(brokers: &str) -> Self {
         let topics = Topics::at(brokers);
-        Self::Kafka { topics, brokers: brokers.to_owned(), readers: BTreeMap::new(), dead: 0 }
+        let (brokers, readers) = (brokers.to_owned(), BTreeMap::new());
+        Self::Kafka { topics, brokers, readers, dead: 0, lanes: Lanes::default() }
     }
 
     /// In the embedded store below `dir`.
@@ -74,10 +78,15 @@ impl Arrivals {
         if let Self::Kafka { dead, .. } = self { *dead } else { 0 }
     }
 
+    /// The counts of lanes, where there are any.
+    pub fn lanes(&mut self) -> Option<&mut Lanes> {
+        if let Self::Kafka { lanes, .. } = self { Some(lanes) } else { None }
+    }
+
     /// Shows the judge what is new; returns how many values that were.
     pub fn pass(&mut self, judge: &mut Judge) -> Result<u64, Error> {
         match self {
-            Self::Kafka { topics, brokers, readers, dead } => {
+            Self::Kafka { topics, brokers, readers, dead, lanes } => {
                 let mut count = 0;
                 for topic in topics.list()? {
                     let lane = topic.strip_prefix(LANE_PREFIX);
@@ -91,9 +100,15 @@ impl Arrivals {
                     count += reader.read_on(|message| {
                         let value = message.payload().unwrap_or_default();
                         match lane {
-                            Some(lane) => judge.event(value, Some(lane)),
+                            Some(lane) => {
+                                judge.event(value, Some(lane));
+                                lanes.see(lane, value, message.timestamp().to_millis());
+                            }
                             None if topic == RAW => judge.raw(value),
-                            None => *dead += 1,
+                            None => {
+                                *dead += 1;
+                                judge.buried(message.key().unwrap_or_default());
+                            }
                         }
                     })?;
                 }
@@ -137,7 +152,8 @@ impl Arrivals {
     /// Begins again at the first value, for a store whose files may have been rewritten.
     pub fn rewind(&mut self) {
         match self {
-            Self::Kafka { readers, dead, .. } => {
+            Self::Kafka { readers, dead, lanes, .. } => {
+                lanes.clear();
                 readers.clear();
                 *dead = 0;
             }

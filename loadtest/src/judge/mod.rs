@@ -3,13 +3,14 @@
 //! In: the ledger, then every tier-1 and tier-2 value, in any order. Out: per tier the numbers of
 //! missing, alien, corrupted and duplicated, with their causes and the first examples.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use uuid::Uuid;
 
 use crate::batch::{self, Place, Plan};
 use crate::claims::{Fate, Ledger, Mark, Row};
 
 pub mod arrival;
+pub mod lanes;
 pub mod tier;
 mod value;
 
@@ -26,7 +27,18 @@ pub struct Judge {
     tier1: Tier,
     tier2: Tier,
     examples: Vec<String>,
+    excuses: Excuses,
     bytes: Vec<u8>,
+}
+
+/// What the rig itself destroyed: claims that nobody can keep.
+#[derive(Debug, Clone, Default)]
+pub struct Excuses {
+    /// Batches whose only copy was damaged.
+    pub batches: FxHashSet<u32>,
+    /// Lanes (or "raw") that were deleted, and until when on the claims' clock: batches that were
+    /// sent before may have lain there.
+    pub lanes: Vec<(String, u32)>,
 }
 
 impl Judge {
@@ -43,8 +55,14 @@ impl Judge {
             tier1: Tier::default(),
             tier2: Tier::default(),
             examples: Vec::new(),
+            excuses: Excuses::default(),
             bytes: Vec::new(),
         }
+    }
+
+    /// Names what cannot be expected any more.
+    pub fn excuse(&mut self, excuses: Excuses) {
+        self.excuses = excuses;
     }
 
     /// One tier-1 value: a body as it was sent.
@@ -107,16 +125,56 @@ impl Judge {
         });
     }
 
+    /// The key of a dead letter: what it stands for was not lost.
+    pub fn buried(&mut self, key: &[u8]) {
+        let id = std::str::from_utf8(key).ok().and_then(|key| key.parse().ok());
+        match id.and_then(|id| self.plan.locate(id)) {
+            Some(Place::Batch(number)) => {
+                self.tier1.buried += 1;
+                if let Some(found) = self.batches_found.get_mut(number as usize) {
+                    *found = found.saturating_add(1);
+                }
+            }
+            Some(Place::Event(number, index)) => {
+                self.tier2.buried += 1;
+                let slot = self.ledger.slot(number, index);
+                if let Some(found) = self.events_found.get_mut(slot) {
+                    *found = found.saturating_add(1);
+                }
+            }
+            None => self.alien(2, "dead letter", || preview(key)),
+        }
+    }
+
     /// Claimed events that have not been seen yet.
     pub fn events_missing(&self) -> u64 {
-        let seen = |(number, index)| self.events_found.get(self.ledger.slot(number, index));
-        self.ledger.claimed().filter(|event| seen(*event).is_none_or(|found| *found == 0)).count()
-            as u64
+        self.events_lost().filter(|event| !self.event_excused(*event)).count() as u64
     }
 
     /// Claimed batches whose body has not been seen yet.
     pub fn batches_missing(&self) -> u64 {
-        self.batches_claimed().filter(|number| !self.batch_found(*number)).count() as u64
+        self.batches_lost().filter(|number| !self.batch_excused(*number)).count() as u64
+    }
+
+    /// The claimed batch of which something is missing that was acknowledged first.
+    pub fn first_missing(&self) -> Option<(u32, Row)> {
+        let events = self.events_lost().filter(|event| !self.event_excused(*event));
+        let batches = self.batches_lost().filter(|number| !self.batch_excused(*number));
+        let batches = batches.filter(|_| self.tier1.read > 0);
+        let numbers = events.map(|(number, _)| number).chain(batches);
+        let rows = numbers.filter_map(|number| Some((number, self.ledger.row(number)?)));
+        rows.min_by_key(|(_, row)| row.ended_ms)
+    }
+
+    /// Indexes of the events of a batch that are claimed and were not found.
+    pub fn missing_of(&self, number: u32) -> Vec<u16> {
+        let ours = self.events_lost().filter(|(of, _)| *of == number);
+        ours.filter(|event| !self.event_excused(*event)).map(|(_, index)| index).collect()
+    }
+
+    /// The plan, to name what is missing.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
     }
 
     /// Forgets what was found, to read everything again.
@@ -135,14 +193,14 @@ impl Judge {
         one.missing = self.batches_missing();
         two.claimed = self.ledger.claimed().count() as u64;
         two.missing = self.events_missing();
+        one.excused = self.batches_lost().count() as u64 - one.missing;
+        two.excused = self.events_lost().count() as u64 - two.missing;
         (one, two)
     }
 
     /// The first few faults in words, missing ones last.
     pub fn examples(&self) -> Vec<String> {
-        let missing = self.ledger.claimed().filter(|(number, index)| {
-            self.events_found.get(self.ledger.slot(*number, *index)).is_none_or(|found| *found == 0)
-        });
+        let missing = self.events_lost().filter(|event| !self.event_excused(*event));
         let missing = missing.take(EXAMPLES_MAX).map(|(number, index)| {
             let id = self.plan.event_id(number, index);
             let kind = self.plan.kind(number, index).name;
@@ -151,8 +209,8 @@ impl Judge {
         });
         // Where not one body can be read, tier 1 is not judged.
         let judged = self.tier1.read > 0;
-        let bodies = self.batches_claimed();
-        let bodies = bodies.filter(|number| judged && !self.batch_found(*number));
+        let bodies = self.batches_lost();
+        let bodies = bodies.filter(|number| judged && !self.batch_excused(*number));
         let bodies = bodies.take(EXAMPLES_MAX).map(|number| {
             format!("tier 1 missing: {} (batch {number})", self.plan.origin(number).id)
         });
@@ -164,8 +222,28 @@ impl Judge {
         claimed.map(|(number, _)| number)
     }
 
-    fn batch_found(&self, number: u32) -> bool {
-        self.batches_found.get(number as usize).is_some_and(|found| *found > 0)
+    fn batches_lost(&self) -> impl Iterator<Item = u32> {
+        let found = |number: u32| self.batches_found.get(number as usize);
+        self.batches_claimed().filter(move |number| found(*number).is_none_or(|found| *found == 0))
+    }
+
+    fn events_lost(&self) -> impl Iterator<Item = (u32, u16)> {
+        let found = |(number, index)| self.events_found.get(self.ledger.slot(number, index));
+        self.ledger.claimed().filter(move |event| found(*event).is_none_or(|found| *found == 0))
+    }
+
+    fn batch_excused(&self, number: u32) -> bool {
+        self.excuses.batches.contains(&number) || self.lane_excused(number, "raw")
+    }
+
+    fn event_excused(&self, (number, index): (u32, u16)) -> bool {
+        let lane = self.plan.kind(number, index).lane.unwrap_or("other");
+        self.excuses.batches.contains(&number) || self.lane_excused(number, lane)
+    }
+
+    fn lane_excused(&self, number: u32, lane: &str) -> bool {
+        let sent_ms = self.ledger.row(number).map_or(u32::MAX, |row| row.sent_ms);
+        self.excuses.lanes.iter().any(|(excused, until_ms)| excused == lane && sent_ms <= *until_ms)
     }
 
     fn belongs(&self, number: u32, index: u16, lane: &str) -> bool {

@@ -205,3 +205,68 @@ fn found_without_a_claim_is_no_fault() {
     assert_eq!((one.unclaimed, two.unclaimed), (1, values.len() as u64));
     assert_eq!(one.missing + two.missing + one.aliens() + two.aliens(), 0);
 }
+
+#[test]
+fn what_lay_in_a_deleted_lane_is_excused_and_nothing_else() {
+    let mut bench = Bench::new();
+    let sealed = bench.acknowledged(0);
+    let plan = bench.plan.clone();
+    let found = values(&plan, &sealed);
+    let gone = found.iter().filter(|(_, lane)| *lane == "page").count() as u64;
+    assert!(gone > 0);
+    let until_ms = bench.claims.now_ms();
+    let mut judge = bench.judge();
+    for (value, lane) in found.iter().filter(|(_, lane)| *lane != "page") {
+        judge.event(value.as_bytes(), Some(lane));
+    }
+    assert_eq!(judge.events_missing(), gone);
+    assert_eq!(judge.missing_of(0).len() as u64, gone);
+    judge.excuse(Excuses { lanes: vec![("page".to_owned(), until_ms)], ..Excuses::default() });
+    let (_, two) = judge.tiers();
+    assert_eq!((two.missing, two.excused), (0, gone));
+    judge.excuse(Excuses { lanes: vec![("video".to_owned(), until_ms)], ..Excuses::default() });
+    assert_eq!(judge.events_missing(), gone);
+    judge.excuse(Excuses { batches: [0].into_iter().collect(), ..Excuses::default() });
+    assert_eq!((judge.events_missing(), judge.first_missing()), (0, None));
+}
+
+#[test]
+fn a_dead_letter_is_found_and_counted() {
+    let mut bench = Bench::new();
+    let sealed = bench.acknowledged(0);
+    let plan = bench.plan.clone();
+    let found = values(&plan, &sealed);
+    let kept: Vec<u16> = (0..50).filter(|index| !sealed.filtered.contains(index)).collect();
+    let mut judge = bench.judge();
+    for (value, lane) in found.iter().skip(1) {
+        judge.event(value.as_bytes(), Some(lane));
+    }
+    assert_eq!(judge.missing_of(0), kept[..1]);
+    judge.buried(plan.event_id(0, kept[0]).to_string().as_bytes());
+    judge.buried(plan.origin(0).id.to_string().as_bytes());
+    let (one, two) = judge.tiers();
+    assert_eq!((one.missing, one.buried, two.missing, two.buried), (0, 1, 0, 1));
+    judge.buried(b"somebody else's");
+    assert_eq!(judge.tiers().1.aliens(), 1);
+}
+
+#[test]
+fn a_copy_of_the_disk_owes_what_was_claimed_before_it() {
+    let mut bench = Bench::new();
+    bench.acknowledged(0);
+    let late = bench.send(1);
+    let before = bench.claims.snapshot();
+    bench.claims.acknowledge(late.number, &[]);
+    let after = bench.send(2);
+    let plan = bench.plan.clone();
+    let ledger = bench.claims.snapshot().claiming_as(&before);
+    let mut judge = Judge::new(plan.clone(), ledger);
+    assert_eq!(judge.first_missing().unwrap().0, 0);
+    // What was on its way may be there, and is no alien.
+    for (value, lane) in values(&plan, &late).iter().chain(&values(&plan, &after)) {
+        judge.event(value.as_bytes(), Some(lane));
+    }
+    let (_, two) = judge.tiers();
+    assert_eq!((two.aliens(), two.missing), (0, two.claimed));
+    assert!(two.claimed > 0 && two.unclaimed > 0);
+}

@@ -13,6 +13,10 @@ pub struct Tier {
     pub read: u64,
     /// Claimed and not found.
     pub missing: u64,
+    /// Claimed and not found, but the rig itself destroyed where they may have been.
+    pub excused: u64,
+    /// Found as a dead letter.
+    pub buried: u64,
     /// Found and never issued, or found though it was filtered or rejected; by cause.
     pub alien: BTreeMap<&'static str, u64>,
     /// Found with other bytes, other envelope or in another lane than sent; by cause.

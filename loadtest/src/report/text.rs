@@ -131,7 +131,7 @@ impl Display for Percentiles {
 }
 
 fn line(to: &mut Formatter<'_>, name: &str, tier: &Tier) -> fmt::Result {
-    let Tier { claimed, read, missing, alien, corrupted, duplicated, unclaimed } = tier;
+    let Tier { claimed, read, missing, alien, corrupted, duplicated, unclaimed, .. } = tier;
     write!(to, "{name}: claimed {claimed}, read {read}, missing {missing}")?;
     write!(to, ", alien {}", causes(alien))?;
     write!(to, ", corrupted {}", causes(corrupted))?;

@@ -90,7 +90,7 @@ impl Stage {
         let mut gateway = Gateway::prepare(options)?;
         if settings.mode == Mode::Kafka && !late {
             broker = Some(Broker::start(broker_options.clone())?);
-            gateway.apply_topics(settings.partitions)?;
+            gateway.apply_topics(settings.partitions, 1)?;
         }
         gateway.restart()?;
         Ok(Self { gateway, broker, broker_options })

@@ -23,6 +23,7 @@ use reply::{Taken, Verdict};
 mod connection;
 pub mod idle;
 mod reply;
+pub mod rude;
 
 /// How clients behave.
 #[derive(Debug, Clone)]
@@ -162,7 +163,13 @@ impl Client {
                 note(&answer.status.to_string(), None);
                 self.refused(answer.status, &answer.body);
             }
-            Verdict::Later(_) => note(&answer.status.to_string(), None),
+            Verdict::Later(_) => {
+                note(&answer.status.to_string(), None);
+                if answer.status == 503 {
+                    let told = retry_after.and_then(|text| text.trim().parse().ok());
+                    crowd.recorder.refused(told.map(Duration::from_secs));
+                }
+            }
         }
         Ok(verdict)
     }

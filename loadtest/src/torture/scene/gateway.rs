@@ -1,0 +1,86 @@
+//! Steps that are done to the gateway's process and to its disk.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+
+use super::Scene;
+use crate::clock::poll_until;
+use crate::gateway::probe;
+use crate::torture::step::Span;
+
+impl Scene {
+    /// Kills and starts it at once, again and again.
+    pub(super) fn kill_gateway(&mut self, times: u32, every: Span) -> anyhow::Result<()> {
+        for kill in 1..=times {
+            std::thread::sleep(every.draw_ms(&mut self.random));
+            self.gateway.kill()?;
+            let ready_ms = self.start_gateway().with_context(|| format!("after kill {kill}"))?;
+            let what = format!("kill {kill} of {times}, serving again after {ready_ms} ms");
+            if kill == times || kill % TOLD_EVERY == 0 {
+                self.timeline.note(what);
+            } else {
+                self.timeline.keep(what);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops it politely and starts it again.
+    pub(super) fn stop_gateway(&mut self, times: u32, every: Span) -> anyhow::Result<()> {
+        for stop in 1..=times {
+            std::thread::sleep(every.draw_ms(&mut self.random));
+            let begun = Instant::now();
+            self.gateway.stop()?;
+            let stopped_ms = begun.elapsed().as_millis();
+            let ready_ms = self.start_gateway().with_context(|| format!("after stop {stop}"))?;
+            let timeline = &self.timeline;
+            timeline.keep(format!("stopped in {stopped_ms} ms, serving after {ready_ms} ms"));
+        }
+        Ok(())
+    }
+
+    /// How long a start takes on the journal as it is.
+    pub(super) fn time_restart(&mut self) -> anyhow::Result<()> {
+        let owed_mib = self.metric("tidegate_journal_owed_bytes") / f64::from(1 << 20);
+        let resident = self.gateway.usage().resident_bytes_max >> 20;
+        self.gateway.kill()?;
+        let before = self.crowd.recorder.answers().0;
+        let begun = Instant::now();
+        let alive_ms = self.start_gateway()?;
+        let admin = self.gateway.admin();
+        let limit = Duration::from_mins(2);
+        let ready = || matches!(probe::get(admin, "/readyz"), Ok((200, _))).then_some(());
+        poll_until(limit, ready).context("waiting for /readyz")?;
+        let ready_ms = begun.elapsed().as_millis();
+        let taken = || (self.crowd.recorder.answers().0 > before).then_some(());
+        poll_until(limit, taken).context("waiting for a 200")?;
+        self.timeline.note(format!(
+            "started with {owed_mib:.0} MiB owed: alive after {alive_ms} ms, ready after \
+             {ready_ms} ms, first 200 after {} ms; {resident} MiB resident at most before",
+            begun.elapsed().as_millis()
+        ));
+        Ok(())
+    }
+
+    /// Starts it; returns after how many milliseconds it answers.
+    pub(in crate::torture) fn start_gateway(&mut self) -> anyhow::Result<u128> {
+        let begun = Instant::now();
+        self.gateway.restart()?;
+        self.started(begun);
+        Ok(begun.elapsed().as_millis())
+    }
+
+    /// A machine whose disk went read-only is repaired with everything on it stopped.
+    pub(super) fn mend_disk(&mut self) -> anyhow::Result<()> {
+        self.gateway.kill()?;
+        self.disk()?.repair()?;
+        self.broken_disk = false;
+        let ready_ms = self.start_gateway()?;
+        self.timeline.note(format!("disk repaired, serving after {ready_ms} ms"));
+        Ok(())
+    }
+}
+
+/// Of many kills only some are shown.
+const TOLD_EVERY: u32 = 25;
