@@ -263,8 +263,9 @@ pub struct Cost {
 const RATIO_GUESSED: usize = 16;
 /// Bookkeeping for an event: its place in trackers, the Kafka client's record around it.
 const EVENT_BYTES: u64 = 256;
-/// Bookkeeping for a batch.
-const BATCH_BYTES: u64 = 1_024;
+/// Bookkeeping for a batch: facts, tracker, the record of tier 1 inside the client. Measured: a
+/// batch of one tiny event holds 12.7 KiB until Kafka has it, 8 of them its buffer of values.
+const BATCH_BYTES: u64 = 4_096;
 /// The most that `_tg` adds to an event, without what the header tells.
 const ADDED_BYTES: u64 = 800;
 

@@ -3,8 +3,8 @@
 //! In path order: [`Facts`] and [`Record`] (what arrived), [`Batch`] (what split found in it),
 //! [`Routed`] (what tier 2 will hold), [`Owed`] (what a sink still has to confirm), [`Outcome`] and
 //! [`Tally`] (where every event ended), [`Reply`] (what the client is told).
-//! Beside the path: [`Budget`] (who holds memory), [`Pressure`] and [`Advice`] (how much there is to
-//! do, and what clients are told about it).
+//! Beside the path: [`Budget`] (who holds memory), [`Pressure`] and [`Advice`] (how much there is
+//! to do, and what clients are told about it).
 //! Must never do I/O, read a clock or know a protocol library.
 
 pub mod admitted;

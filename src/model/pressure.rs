@@ -1,4 +1,4 @@
-//! The pressure level: 0 normal, 1 SDKs sample bulk events, 2 bulk pauses, 3 all but critical pause.
+//! The pressure level: 0 normal, 1 SDKs sample bulk events, 2 bulk pauses, 3 all but critical do.
 //!
 //! In: how full memory and the journal are, how late delivery is, and the time. Out: a level. It
 //! rises at once and falls one step at a time, each after a calm hold time, so that it never flaps.

@@ -152,7 +152,7 @@ fn received_is_accepted_and_filtered_and_rejected_per_app_and_type() {
     eventually("the store has everything that was accepted, and memory is given back", || {
         let page = Page::read(&binary.metrics());
         let kept = shop[0] + games[0] + 40;
-        let given_back = page.count("tidegate_memory_used_bytes") == 0;
+        let given_back = page.count("tidegate_memory_bytes{part=\"batches\"}") == 0;
         (page.count("tidegate_store_events_total") == kept && given_back).then_some(())
     });
 }

@@ -1,5 +1,5 @@
-//! What happens when there is too much to do: bulk events pause first, critical ones are taken until
-//! memory or the journal really is full, every reply says so, and it ends by itself.
+//! What happens when there is too much to do: bulk events pause first, critical ones are taken
+//! until memory or the journal really is full, every reply says so, and it ends by itself.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
