@@ -108,6 +108,9 @@ where
             })
         };
         let connection = http1::Builder::new()
+            // Who has sent a whole batch and hung up has sent it: else the end of the connection,
+            // when it is seen in the same turn as the body, would drop the request.
+            .half_close(true)
             .timer(TokioTimer::new())
             .header_read_timeout(Duration::from_millis(settings.idle_ms))
             .max_buf_size(settings.head_bytes_max)
