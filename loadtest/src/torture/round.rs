@@ -146,6 +146,12 @@ fn verdict(scene: &mut Scene, outcome: &mut Outcome) -> anyhow::Result<()> {
     if outcome.is_suspect() && outcome.log.is_empty() {
         outcome.log = std::fs::read_to_string(scene.gateway.log_file()).unwrap_or_default();
     }
+    let log = std::fs::read_to_string(scene.gateway.log_file()).unwrap_or_default();
+    if let Some(line) = log.lines().find(|line| line.contains("panicked at")) {
+        let times = log.matches("panicked at").count();
+        outcome.errors.push(format!("the gateway panicked {times} times: {line}"));
+        outcome.log = log;
+    }
     for cut in std::mem::take(&mut scene.cuts) {
         outcome.cuts.push(cut.judge(scene));
     }

@@ -96,6 +96,8 @@ pub fn build(
         cuts: Vec::new(),
         starts_ms: Vec::new(),
         broken_disk: false,
+        sick_disk: false,
+        waits_for_disk: false,
         kafka_gone_ms: None,
         random: Random::new(seed),
         home,

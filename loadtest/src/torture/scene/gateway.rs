@@ -6,7 +6,7 @@ use anyhow::Context;
 
 use super::Scene;
 use crate::clock::poll_until;
-use crate::gateway::probe;
+use crate::gateway::{self, probe};
 use crate::torture::step::Span;
 
 impl Scene {
@@ -66,16 +66,37 @@ impl Scene {
     /// Starts it; returns after how many milliseconds it answers.
     pub(in crate::torture) fn start_gateway(&mut self) -> anyhow::Result<u128> {
         let begun = Instant::now();
-        self.gateway.restart()?;
-        self.started(begun);
+        match self.gateway.restart() {
+            Err(gateway::Error::Ended(log)) if self.sick_disk => {
+                // It may refuse a disk that is full or fails; it must not when that is over.
+                let said = log.lines().rfind(|line| line.starts_with("tidegate: "));
+                self.timeline.note(format!("does not start: {}", said.unwrap_or("no reason told")));
+                self.waits_for_disk = true;
+            }
+            started => {
+                started?;
+                self.waits_for_disk = false;
+                self.started(begun);
+            }
+        }
         Ok(begun.elapsed().as_millis())
+    }
+
+    /// The disk works again; a gateway that could not start on it can now.
+    pub(super) fn disk_is_well(&mut self) -> anyhow::Result<()> {
+        self.sick_disk = false;
+        if self.waits_for_disk {
+            let ready_ms = self.start_gateway()?;
+            self.timeline.note(format!("serving after {ready_ms} ms"));
+        }
+        Ok(())
     }
 
     /// A machine whose disk went read-only is repaired with everything on it stopped.
     pub(super) fn mend_disk(&mut self) -> anyhow::Result<()> {
         self.gateway.kill()?;
         self.disk()?.repair()?;
-        self.broken_disk = false;
+        (self.broken_disk, self.sick_disk) = (false, false);
         let ready_ms = self.start_gateway()?;
         self.timeline.note(format!("disk repaired, serving after {ready_ms} ms"));
         Ok(())

@@ -72,6 +72,10 @@ pub struct Scene {
     /// How long each start took until the gateway answered, milliseconds.
     pub starts_ms: Vec<u64>,
     pub(super) broken_disk: bool,
+    /// Whether the disk is full or fails at the moment, so that a gateway need not start on it.
+    pub(super) sick_disk: bool,
+    /// Whether a start has failed for that reason; the next mending starts it again.
+    pub(super) waits_for_disk: bool,
     /// Since when no broker is there, on the claims' clock.
     pub(super) kafka_gone_ms: Option<u32>,
     pub(super) random: Random,
@@ -108,19 +112,30 @@ impl Scene {
                 }
             }
             Step::FillDisk { leave_kib } => {
+                self.sick_disk = true;
                 let bytes = self.disk()?.fill(*leave_kib)?;
                 self.timeline.note(format!("{} MiB of ballast written", bytes >> 20));
             }
-            Step::FreeDisk => self.disk()?.free()?,
+            Step::FreeDisk => {
+                self.disk()?.free()?;
+                self.disk_is_well()?;
+            }
             Step::BreakDisk => {
+                self.sick_disk = true;
                 self.broken_disk = true;
                 self.disk()?.break_it()?;
             }
             Step::MendDisk => self.mend_disk()?,
             Step::SlowSync { ms } => self.shim()?.slow(*ms)?,
-            Step::FailSync { times } => self.shim()?.fail(*times)?,
+            Step::FailSync { times } => {
+                self.sick_disk = true;
+                self.shim()?.fail(*times)?;
+            }
             Step::LieSync => self.shim()?.lie()?,
-            Step::MendSync => self.shim()?.mend()?,
+            Step::MendSync => {
+                self.shim()?.mend()?;
+                self.disk_is_well()?;
+            }
             Step::Toxic { kind, attributes } => {
                 self.proxy.as_mut().context("no proxy")?.poison(kind, attributes)?;
             }
@@ -161,6 +176,7 @@ impl Scene {
         if let Some(disk) = &self.disk {
             disk.free()?;
         }
+        self.disk_is_well()?;
         if let Some(status) = self.gateway.ended()? {
             let log = self.gateway.log();
             self.start_gateway()?;
