@@ -341,7 +341,7 @@ impl Default for Limits {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { budget_bytes: 256 << 20, drain_bytes: 64 << 20 }
+        Self { budget_bytes: 512 << 20, drain_bytes: 64 << 20 }
     }
 }
 

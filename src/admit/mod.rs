@@ -12,7 +12,6 @@ mod edge;
 mod origin;
 mod query;
 mod respond;
-pub mod retry;
 mod routes;
 pub mod settings;
 pub mod watch;

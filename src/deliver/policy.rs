@@ -193,13 +193,15 @@ impl Deliver {
             if owed.is_empty() {
                 continue;
             }
-            if self.ack == Ack::Kafka && target.is_usable() {
+            // What is large waits on disk rather than in the client when memory is short.
+            let tight = parcel.charge.is_tight();
+            if self.ack == Ack::Kafka && target.is_usable() && !tight {
                 let tracker = target.cluster.produce(parcel, owed, None);
                 flights.push(Flight { place, tracker });
                 continue;
             }
             if self.ack == Ack::Kafka {
-                divert_cause("behind");
+                divert_cause(if tight { "memory" } else { "behind" });
             }
             if let Some(queued) = writing.queued.get_mut(place) {
                 *queued = owed;

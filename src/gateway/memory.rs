@@ -3,10 +3,9 @@
 //! In: settings and what has been built. Out: a budget, and closures that tell how full things are.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::delivery::Delivery;
-use crate::admit::{retry, watch as pressure};
+use crate::admit::watch as pressure;
 use crate::ingest::Cost;
 use crate::model::{Budget, Signal};
 use crate::settings::Settings;
@@ -33,8 +32,6 @@ pub(super) fn inputs(
         (delivery.journal.clone(), delivery.journal.clone(), delivery.journal.clone());
     let (clusters, files) = (delivery.clusters.clone(), delivery.files.clone());
     let usual_bytes = 2 * settings.journal.segment_bytes;
-    let enough_bytes = bytes_max / 100 * settings.pressure.journal_leave_percent[0];
-    let (started, mut trend) = (Instant::now(), retry::Trend::default());
     pressure::Inputs {
         budget: Arc::clone(budget),
         journal_percent: Box::new(move || {
@@ -49,10 +46,6 @@ pub(super) fn inputs(
             let behind = clusters.iter().any(|cluster| cluster.backlog.is_behind());
             behind && stuck || files.as_ref().is_some_and(|files| !files.is_healthy())
         }),
-        // An estimate from outside, until the journal says it itself.
-        retry_after: Box::new(move || {
-            let now_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-            trend.look(now_ms, owed.usage().owed_bytes, enough_bytes)
-        }),
+        retry_after: Box::new(move || owed.retry_after()),
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! In: what somebody is about to keep. Out: a [`Charge`], or nothing when there is no room; it goes
 //! back when it is dropped, whatever ended the request. A share is reserved for the drainer, so
-//! that live traffic can never keep it from moving, and connections get at most half of the rest,
-//! so that idle ones never keep batches out. Must never wait, nor grow.
+//! that live traffic can never keep it from moving, and connections get at most three quarters of
+//! the rest, so that idle ones never keep batches out. Must never wait, nor grow.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -55,7 +55,7 @@ impl Plan {
 
     /// The most that connections may take of it.
     pub fn connections_bytes(&self) -> u64 {
-        self.live_bytes() / 2
+        self.live_bytes() / 4 * 3
     }
 }
 
@@ -272,15 +272,15 @@ mod tests {
     }
 
     #[test]
-    fn connections_get_at_most_half_and_do_not_make_it_tight() {
+    fn connections_get_at_most_three_quarters_and_do_not_make_it_tight() {
         let budget = budget();
-        let open = budget.take(Part::Connections, 400).expect("half of what is live");
+        let open = budget.take(Part::Connections, 600).expect("three quarters of what is live");
         assert!(budget.take(Part::Connections, 1).is_none());
         assert_eq!(budget.percent(), 0);
-        let batch = budget.take(Part::Batches, 200).expect("room");
+        let batch = budget.take(Part::Batches, 100).expect("room");
         assert!(!batch.is_tight() && budget.percent() == 50);
         drop(open);
-        assert_eq!(budget.percent(), 25);
+        assert_eq!(budget.percent(), 12);
     }
 
     #[test]

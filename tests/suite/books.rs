@@ -170,7 +170,7 @@ fn check_requests(page: &Page) {
     assert!(seconds.is_some_and(|sum| sum > 0.0), "{seconds:?}");
     assert!(page.count("tidegate_body_bytes_total") > 0);
     assert!(page.count("tidegate_inflated_bytes_total") >= page.count("tidegate_body_bytes_total"));
-    assert_eq!(page.count("tidegate_memory_budget_bytes"), 268_435_456);
+    assert_eq!(page.count("tidegate_memory_budget_bytes"), 536_870_912);
     assert_eq!(page.count("tidegate_http_connections"), 1);
     assert_eq!(page.count("tidegate_journal_frames_total{journal=\"main\"}"), 120);
     let bytes = |name: &str| page.count(&format!("tidegate_journal_{name}{{journal=\"main\"}}"));

@@ -229,7 +229,7 @@ fn a_full_journal_raises_the_pressure_and_a_broker_that_comes_back_ends_it() {
     for (percent, level, expected) in
         [(55, 1, vec![0, 1, 2]), (75, 2, vec![0, 1]), (90, 3, vec![0])]
     {
-        while page(&binary)["tidegate_journal_owed_bytes"] * 100 < percent << 20 {
+        while page(&binary)["tidegate_journal_owed_bytes{journal=\"main\"}"] * 100 < percent << 20 {
             let reply = client.send(&critical);
             assert_eq!(reply.status, 200, "{}", reply.text());
             sent += 1;

@@ -231,9 +231,9 @@ impl Work {
     }
 
     fn put_out(&mut self, seq: u64, tracker: Arc<Tracker>, mask: Owed, was_pending: bool) {
-        let parcel = tracker.parcel();
-        let bytes = parcel.record.body.len() + parcel.routed.bytes();
-        self.out_bytes += bytes;
+        // The client copies what it takes, and the charge knows.
+        let bytes = usize::try_from(tracker.parcel().charge.bytes()).unwrap_or(usize::MAX);
+        self.out_bytes = self.out_bytes.saturating_add(bytes);
         self.slots.insert(seq, Slot::Out(Out { tracker, mask, bytes, was_pending }));
     }
 
@@ -284,7 +284,7 @@ impl Work {
         for seq in seqs {
             if let Some(Slot::Out(out)) = self.slots.remove(&seq) {
                 self.handed -= usize::from(!out.was_pending);
-                self.out_bytes -= out.bytes;
+                self.out_bytes = self.out_bytes.saturating_sub(out.bytes);
                 self.settle(seq, &out);
             }
         }
