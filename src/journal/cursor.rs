@@ -6,6 +6,7 @@
 
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use uuid::Uuid;
 
@@ -34,6 +35,8 @@ pub struct Cursor {
     name: String,
     file: Option<Box<dyn DiskFile>>,
     saved: Option<Saved>,
+    /// The same for the table of segments; 0 while nothing is saved in this journal.
+    durable: Arc<AtomicU64>,
 }
 
 /// What a slot holds.
@@ -58,12 +61,19 @@ impl Cursor {
         if let Some(saved) = saved.filter(|saved| saved.journal != journal) {
             tracing::warn!(name, other = %saved.journal, "cursor of another journal ignored");
         }
-        Ok(Self { room, journal, name, file: None, saved })
+        let cursor = Self { room, journal, name, file: None, saved, durable: Arc::default() };
+        cursor.durable.store(cursor.load().unwrap_or_default(), Ordering::Release);
+        Ok(cursor)
     }
 
     /// The seq that the sink wants next; `None` if it has never saved one in this journal.
     pub fn load(&self) -> Option<u64> {
         self.saved.filter(|saved| saved.journal == self.journal).map(|saved| saved.next_seq)
+    }
+
+    /// What is durable of it, kept up to date.
+    pub(super) fn durable(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.durable)
     }
 
     /// Saves it durably. Everything below is done for this sink.
@@ -77,6 +87,7 @@ impl Cursor {
         };
         written.map_err(|source| Error::disk("save", &self.name, source))?;
         self.saved = Some(saved);
+        self.durable.store(next_seq, Ordering::Release);
         Ok(())
     }
 
@@ -94,7 +105,7 @@ impl Cursor {
                 opened => opened?,
             },
         };
-        file.write_at(&saved.encode(), saved.generation % 2 * SLOT_BYTES as u64)?;
+        file.write_at(&saved.encode(), saved.at())?;
         file.sync()?;
         if fresh {
             self.room.disk.sync_names()?;
@@ -111,6 +122,18 @@ pub(super) fn all(
 ) -> Result<Vec<(String, Option<Saved>)>, Error> {
     let ours = names.iter().filter_map(|name| Some((name, name.strip_prefix(PREFIX)?)));
     ours.map(|(name, sink)| Ok((sink.to_owned(), read(disk, name)?))).collect()
+}
+
+/// Makes what was read durable. If its sync failed before we died, the system may show it all the
+/// same, and a loss of power would take it back; written again and synced it stays.
+pub(super) fn settle(disk: &dyn Disk, sink: &str, saved: &Saved) -> Result<(), Error> {
+    let name = format!("{PREFIX}{sink}");
+    let write = || {
+        let file = disk.edit(&name)?;
+        file.write_at(&saved.encode(), saved.at())?;
+        file.sync()
+    };
+    write().map_err(|source| Error::disk("save", &name, source))
 }
 
 fn read(disk: &dyn Disk, name: &str) -> Result<Option<Saved>, Error> {
@@ -142,6 +165,11 @@ pub fn newest(file: &[u8]) -> Result<Option<Saved>, u32> {
 }
 
 impl Saved {
+    /// Where its slot is.
+    fn at(&self) -> u64 {
+        self.generation % 2 * SLOT_BYTES as u64
+    }
+
     /// The bytes of the slot.
     pub fn encode(&self) -> [u8; USED_BYTES] {
         let fields = MAGIC

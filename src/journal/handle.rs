@@ -140,20 +140,22 @@ impl Journal {
     /// The durable position of a sink.
     pub fn cursor(&self, sink: &str) -> Result<Cursor, Error> {
         let shared = &self.open.shared;
-        Cursor::open(Arc::clone(&shared.room), shared.journal, sink)
+        let cursor = Cursor::open(Arc::clone(&shared.room), shared.journal, sink)?;
+        shared.table.lock().attach(sink, cursor.durable());
+        Ok(cursor)
     }
 
-    /// Tells the lowest seq that is still owed to a sink, by its durable cursor. Nothing at or
-    /// above the lowest of all sinks is ever trimmed, and `bytes_max` counts from there. A sink
-    /// that never said anything holds what its cursor file said at the start; everything is owed as
-    /// long as there is no sink at all.
+    /// Tells the lowest seq that is still owed to a sink; if its cursor is open, only what is saved
+    /// there counts. Nothing at or above the lowest of all sinks is ever trimmed, and `bytes_max`
+    /// counts from there. A sink that never said anything holds what its cursor file said at the
+    /// start; everything is owed as long as there is no sink at all.
     pub fn set_owed_from(&self, sink: &str, seq: u64) {
         self.open.shared.set_owed_from(sink, seq, Instant::now());
     }
 
-    /// Says that a sink is out of use, so that its cursor file holds nothing back any more.
+    /// Says that a sink is out of use, so that its cursor holds nothing back any more.
     pub fn release(&self, sink: &str) {
-        self.set_owed_from(sink, u64::MAX);
+        self.open.shared.with_table(|table| table.release(sink));
     }
 
     /// Deletes whole segments below `below_seq` and below what is owed, oldest first, that are

@@ -18,7 +18,7 @@ use super::segment::{self, FIRST_AT};
 use super::survey::{Found, Limit, Survey};
 use super::table::{Segment, Table};
 use super::walk::{Bounds, Step, Walk};
-use super::{Entry, Error, Settings, broken};
+use super::{Entry, Error, Settings, broken, cursor};
 
 /// What was found when the journal was opened.
 #[derive(Debug, Clone, Default)]
@@ -71,6 +71,11 @@ pub(super) fn recover(room: &Room, settings: &Settings) -> Result<Opened, Error>
             recovery.sealed(at, found, &mut segment, &mut recovered)?;
         }
         segments.push_back(segment);
+    }
+    for (sink, saved) in &survey.cursors {
+        if let Some(saved) = saved.filter(|saved| saved.journal == journal) {
+            cursor::settle(disk, sink, &saved)?;
+        }
     }
     // An empty newest segment uses its name up; a cursor may be ahead of what a lost disk left.
     let behind = segments.back().map_or(1, |newest| newest.last.max(newest.first) + 1);

@@ -5,6 +5,8 @@
 //! keeps the numbering alive.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::segment;
 
@@ -64,8 +66,10 @@ impl Segment {
 #[derive(Debug, Default)]
 pub(super) struct Table {
     segments: VecDeque<Segment>,
-    /// What each sink wants next, by durable cursors.
+    /// What each sink wants next, by its own word.
     sinks: BTreeMap<String, u64>,
+    /// How far the open cursors are durable: no word counts beyond its cursor.
+    cursors: BTreeMap<String, Arc<AtomicU64>>,
     /// The lowest of them; everything is owed while no sink is known.
     owed_from: u64,
 }
@@ -86,8 +90,8 @@ pub struct Usage {
 impl Table {
     /// Makes a table; `sinks` is what each cursor file says.
     pub(super) fn new(segments: VecDeque<Segment>, sinks: BTreeMap<String, u64>) -> Self {
-        let owed_from = lowest(&sinks);
-        Self { segments, sinks, owed_from }
+        let owed_from = sinks.values().min().copied().unwrap_or_default();
+        Self { segments, sinks, cursors: BTreeMap::new(), owed_from }
     }
 
     /// Adds a new, empty segment.
@@ -133,7 +137,27 @@ impl Table {
                 self.sinks.insert(sink.to_owned(), seq);
             }
         }
-        self.owed_from = lowest(&self.sinks);
+        self.settle();
+    }
+
+    /// Notes how far a sink's cursor is durable, now and later.
+    pub(super) fn attach(&mut self, sink: &str, durable: Arc<AtomicU64>) {
+        self.cursors.insert(sink.to_owned(), durable);
+    }
+
+    /// Forgets a sink and its cursor.
+    pub(super) fn release(&mut self, sink: &str) {
+        self.sinks.remove(sink);
+        self.cursors.remove(sink);
+        self.settle();
+    }
+
+    fn settle(&mut self) {
+        let durable = |sink| self.cursors.get(sink).map(|durable| durable.load(Ordering::Acquire));
+        let sinks = self.sinks.iter();
+        let wanted =
+            sinks.map(|(sink, seq)| durable(sink).map_or(*seq, |durable| durable.min(*seq)));
+        self.owed_from = wanted.min().unwrap_or_default();
     }
 
     /// The first seq of the segments that hold the last `bytes`, and a little more.
@@ -206,10 +230,6 @@ impl Table {
     }
 }
 
-fn lowest(sinks: &BTreeMap<String, u64>) -> u64 {
-    sinks.values().min().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -243,9 +263,24 @@ mod tests {
         table.set_owed_from("kafka", 31);
         assert_eq!(table.owed_bytes(), 200);
         assert_eq!(table.take_drained(u64::MAX, 0, 0, i64::MAX).len(), 1);
-        table.set_owed_from("store", u64::MAX);
+        table.release("store");
         assert_eq!(table.owed_bytes(), 0);
+        table.release("kafka");
+        assert_eq!(table.owed_bytes(), 200, "nobody is known");
         assert_eq!(Table::new(VecDeque::new(), BTreeMap::new()).owed_from, 0);
+    }
+
+    #[test]
+    fn no_word_counts_beyond_a_durable_cursor() {
+        let mut table = table(3, 0);
+        let durable = Arc::new(AtomicU64::new(11));
+        table.attach("kafka", Arc::clone(&durable));
+        table.set_owed_from("kafka", 31);
+        assert_eq!(table.take_drained(u64::MAX, 0, 0, i64::MAX).len(), 1);
+        durable.store(31, Ordering::Release);
+        assert_eq!(table.owed_bytes(), 200, "it is looked at with the next word");
+        table.set_owed_from("kafka", 31);
+        assert_eq!(table.owed_bytes(), 0);
     }
 
     #[test]
