@@ -257,8 +257,8 @@ impl World {
         Ok(())
     }
 
-    /// As every drainer does: the cursor first, and behind it the segments; even if the cursor could
-    /// not be saved, and then nothing more may go.
+    /// As every drainer does: the cursor first, and behind it the segments; even if the cursor
+    /// could not be saved, and then nothing more may go.
     fn trim(&mut self, kept: u8, retain_bytes: u64) -> Result<(), TestCaseError> {
         let Some(life) = &mut self.life else { return Ok(()) };
         let span = life.journal.synced().saturating_sub(self.owed_from);
