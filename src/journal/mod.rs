@@ -72,8 +72,8 @@
 //! whole segment fits above `min_free_bytes`.
 //!
 //! Room is made in this order, whoever asks: the cursor is durable, then a segment is deleted, then
-//! the directory is synced. So a cursor may point behind a segment that is still there, never before
-//! one that is gone. Recovery writes and syncs the cursors again before it trusts them.
+//! the directory is synced. So a cursor may stand behind a segment that is still there, and never
+//! before one that is gone. Recovery writes and syncs cursors again before it trusts them.
 
 pub mod cursor;
 pub mod disk;
