@@ -239,6 +239,8 @@ impl Parks {
         let settings = journal::Settings {
             segment_bytes: ground.journal.segment_bytes.min(SEGMENT_BYTES),
             bytes_max: (ground.journal.bytes_max / SHARE).max(SEGMENT_BYTES),
+            // The main journal's is for everybody.
+            reserve_bytes: 0,
             ..ground.journal.clone()
         };
         let name = format!("park-{topic}");

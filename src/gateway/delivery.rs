@@ -98,6 +98,7 @@ impl Delivery {
             // The gateway ran embedded before: what it took then ends in the files.
             files::catch_up(store)?;
         }
+        journal.release("store");
         for (place, cluster) in wanted.iter().enumerate() {
             let site = Site { settings, cluster, place, recovered: &recovered, refine: &refine };
             let (target, served) = site.build(&journal, books)?;

@@ -384,16 +384,18 @@ impl Work {
     pub(super) fn save_cursor(&mut self) {
         let (next, line) = (self.settled_below(), &self.parts.line);
         if next != self.saved.0 {
-            if let Err(error) = self.cursor.save(next) {
-                tracing::error!(%error, "the drainer's cursor could not be saved");
-            } else {
-                line.journal.set_owed_from(line.sink, next);
-                if let Err(error) = line.journal.trim(next, 0, 0, crate::clock::now_ms()) {
-                    tracing::error!(%error, "journal segments could not be freed");
+            match self.cursor.save(next) {
+                Ok(()) => {
+                    self.saved.0 = next;
+                    line.journal.set_owed_from(line.sink, next);
+                    if let Err(error) = line.journal.trim(next, 0, 0, crate::clock::now_ms()) {
+                        tracing::error!(%error, "journal segments could not be freed");
+                    }
                 }
+                Err(error) => tracing::error!(%error, "a drainer's cursor could not be saved"),
             }
         }
-        self.saved = (next, Instant::now());
+        self.saved.1 = Instant::now();
         let oldest = match (self.slots.values().next(), self.retries.values().next()) {
             (Some(Slot::Out(out)), _) => Some(out.tracker.parcel().record.facts.arrival_ms),
             (_, Some(retry)) => Some(retry.arrival_ms),
