@@ -1,7 +1,8 @@
 //! Load generator and loss oracle for Tidegate, and the harness that gives tests a real Kafka.
 //!
 //! In: a gateway binary and the parameters of a load. Out: a verdict on every event that the
-//! gateway acknowledged. It never links the gateway's own code, so that no mistake is shared.
+//! gateway acknowledged. [`torture`] breaks disks, brokers and processes meanwhile. It never links
+//! the gateway's own code, so that no mistake is shared.
 
 #![expect(clippy::cast_precision_loss, reason = "figures for people, far below 2^52")]
 

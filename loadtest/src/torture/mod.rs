@@ -90,7 +90,7 @@ pub fn torture(line: &Line) -> anyhow::Result<bool> {
     if !is_contained() {
         println!("seed {seed}");
     }
-    contain(seed)?;
+    contain(seed, &line.out)?;
     idle::allow_many_files();
     let folder = line.out.join(format!("{}-{seed}", now_ms() / 1000));
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
@@ -112,6 +112,7 @@ pub fn torture(line: &Line) -> anyhow::Result<bool> {
         let (name, case) = mix::draw(&all, seed);
         tally.add(&round(&format!("mix-{seed}-{name}"), &case, line, seed, &folder)?);
     }
+    tidy_up(&line.out);
     println!("{}; reports in {}", tally.line(), folder.display());
     ensure!(tally.passed + tally.failed + tally.skipped > 0, "nothing was played");
     Ok(tally.failed == 0)
@@ -121,21 +122,40 @@ fn is_contained() -> bool {
     std::env::var_os(CONTAINED).is_some()
 }
 
-/// Runs this program again in a mount namespace of its own, if it may.
-fn contain(seed: u64) -> anyhow::Result<()> {
-    if is_contained() || !rustix::process::geteuid().is_root() {
+/// Runs this program again with a folder of its own for everything that it will throw away, and,
+/// if it may, in a mount namespace of its own.
+fn contain(seed: u64, out: &Path) -> anyhow::Result<()> {
+    if is_contained() {
         return Ok(());
     }
     let mut words: Vec<_> = std::env::args_os().skip(1).collect();
     if !words.iter().any(|word| word == "--seed") {
         words.extend(["--seed".into(), seed.to_string().into()]);
     }
+    let scratch = out.join(format!("{SCRATCH}{}", std::process::id()));
+    fs::create_dir_all(&scratch).with_context(|| scratch.display().to_string())?;
     let this = std::env::current_exe()?;
-    let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "--"]).arg(this).args(words);
+    let mut command = if rustix::process::geteuid().is_root() {
+        let mut unshare = Command::new("unshare");
+        unshare.args(["--mount", "--propagation", "private", "--"]).arg(this);
+        unshare
+    } else {
+        Command::new(this)
+    };
     // Comes back only if it fails.
-    let error = command.env(CONTAINED, "yes").exec();
+    let error =
+        command.args(words).env(CONTAINED, "yes").env("TMPDIR", scratch.canonicalize()?).exec();
     bail!("unshare (util-linux): {error}")
+}
+
+/// Removes the folder that [`contain`] made, and nothing that anybody else may have named.
+fn tidy_up(out: &Path) {
+    let scratch = std::env::temp_dir();
+    let named = scratch.file_name().is_some_and(|name| name.to_string_lossy().starts_with(SCRATCH));
+    let inside = out.canonicalize().is_ok_and(|out| scratch.parent() == Some(&out));
+    if named && inside {
+        fs::remove_dir_all(&scratch).unwrap_or_else(|error| eprintln!("{SCRATCH}: {error}"));
+    }
 }
 
 fn chosen(line: &Line, all: &[(String, Case)]) -> anyhow::Result<Vec<(String, Case)>> {
@@ -218,4 +238,5 @@ impl Tally {
     }
 }
 
+const SCRATCH: &str = "scratch-";
 const CONTAINED: &str = "TIDEGATE_TORTURE_CONTAINED";

@@ -1,4 +1,5 @@
-//! Looks at the gateway from outside while it suffers: is it alive, how large, how far behind.
+//! Looks at the gateway from outside while it suffers: is it alive, how large is it, how far
+//! behind.
 //!
 //! In: addresses. Out: latencies of `/healthz` by phase, and a row of figures now and then.
 
