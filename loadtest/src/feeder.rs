@@ -77,8 +77,8 @@ impl Feeder {
         None
     }
 
-    /// The right to a batch beside the order of sending, for those who keep no rate; `false` when
-    /// the load comes to its end.
+    /// The right to a batch beside the order of sending, for those who keep to no rate; `false`
+    /// when the load comes to its end.
     pub fn aside(&self) -> bool {
         let open = self.goal.load(Ordering::Relaxed) == u64::MAX && !self.is_stopped();
         if open {

@@ -51,17 +51,18 @@ impl Drainer {
         let stopping = Arc::new(AtomicBool::new(false));
         let healthy = Arc::new(AtomicBool::new(true));
         let (flag, health) = (Arc::clone(&stopping), Arc::clone(&healthy));
-        let mut work = Work::open(parts.clone(), &stopping, &healthy)?;
+        let first = Work::open(parts.clone(), &stopping, &healthy)?;
         let thread =
             std::thread::Builder::new().name("drain-files".to_owned()).spawn(move || {
-                while let Err(error) = work.run(&stopped, &flag) {
+                let mut next = Some(first);
+                // The old store goes before the new one comes: it holds the lock.
+                while let Some(mut work) = next.take() {
+                    let Err(error) = work.run(&stopped, &flag) else { return };
+                    drop(work);
                     health.store(false, Ordering::Release);
                     tracing::error!(%error, "the store cannot be written; trying again");
-                    work = match reopen(&parts, &stopped, &flag, &health) {
-                        Some(work) => work,
-                        None => return,
-                    };
-                    health.store(true, Ordering::Release);
+                    next = reopen(&parts, &stopped, &flag, &health);
+                    health.store(next.is_some(), Ordering::Release);
                 }
             })?;
         Ok(Self { stop, stopping, healthy, thread: Some(thread) })
