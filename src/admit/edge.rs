@@ -12,12 +12,13 @@ use hyper::Request;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::http::request::Parts;
+use tokio::task::JoinHandle;
 
 use super::respond::{self, Answer};
 use super::routes::{self, Match, Place};
-use super::{Document, Door, origin};
+use super::{Document, Door, Tasks, origin};
 use crate::ingest::Ingest;
-use crate::model::Refusal;
+use crate::model::{Admitted, Refusal, Reply};
 use crate::telemetry::metrics as names;
 
 /// What answers requests, shared by all workers.
@@ -28,6 +29,8 @@ pub struct Edge {
     pub ingest: Arc<Ingest>,
     /// The SDK document.
     pub document: Option<Document>,
+    /// Batches that are being worked on.
+    pub tasks: Tasks,
 }
 
 /// Bytes of an unwanted body that are still read, so that the client gets to see its reply.
@@ -64,7 +67,7 @@ impl Edge {
             Err(refusal) => return self.refuse_unread(&refusal, body).await,
         };
         metrics::counter!(names::BODY_BYTES).increment(admitted.body.len() as u64);
-        let work = tokio::spawn(Arc::clone(&self.ingest).ingest(admitted));
+        let work = self.work(admitted);
         match work.await {
             Ok(reply) => respond::json(&reply),
             Err(error) => {
@@ -78,7 +81,7 @@ impl Edge {
     async fn pixel(&self, head: &Parts, address: IpAddr) -> Answer {
         match self.door.pixel(head, address) {
             Ok(admitted) => {
-                let work = tokio::spawn(Arc::clone(&self.ingest).ingest(admitted));
+                let work = self.work(admitted);
                 if let Err(error) = work.await {
                     tracing::error!(%error, "a pixel's task ended badly");
                 }
@@ -86,6 +89,15 @@ impl Edge {
             Err(refusal) => drop(self.ingest.refuse(&refusal)),
         }
         respond::pixel()
+    }
+
+    /// A task of its own, which a stop waits for.
+    fn work(&self, admitted: Admitted) -> JoinHandle<Reply> {
+        let (open, ingest) = (self.tasks.begin(), Arc::clone(&self.ingest));
+        tokio::spawn(async move {
+            let _open = open;
+            ingest.ingest(admitted).await
+        })
     }
 
     fn document(&self, head: &Parts, address: IpAddr) -> Answer {

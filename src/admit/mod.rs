@@ -14,6 +14,7 @@ mod query;
 mod respond;
 mod routes;
 pub mod settings;
+mod tasks;
 pub mod watch;
 
 pub use caller::{Keys, KeysError};
@@ -21,6 +22,7 @@ pub use document::{Document, Error as DocumentError};
 pub use edge::Edge;
 pub use query::Query;
 pub use settings::{Key, Settings};
+pub use tasks::Tasks;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -188,6 +188,10 @@ impl Served {
     pub(super) fn flush(&self, until: Instant) {
         self.drainer.pause();
         self.parks.pause();
+        if !self.health.cluster().is_closed() {
+            // Nothing arrives there: what is inside is owed by the journal already.
+            return;
+        }
         self.kafka.flush(until.saturating_duration_since(Instant::now()));
     }
 

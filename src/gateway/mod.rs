@@ -147,6 +147,7 @@ impl Gateway {
                 stopping: stopping.clone(),
             }),
             document,
+            tasks: admit::Tasks::default(),
         });
         let drain = Duration::from_millis(settings.drain_ms);
         let connections = Arc::default();
@@ -252,12 +253,20 @@ fn workers(
 ) -> Result<Vec<JoinHandle<()>>, Error> {
     let mut workers = Vec::with_capacity(listeners.len());
     for (at, listener) in listeners.into_iter().enumerate() {
+        let (tasks, drain) = (edge.tasks.clone(), life.drain);
         let (edge, life, http) = (Arc::clone(edge), life.clone(), settings.http.clone());
         let answer = move |request, peer| {
             let edge = Arc::clone(&edge);
             async move { edge.answer(request, peer).await }
         };
-        workers.push(thread(&format!("worker-{at}"), accept::serve(listener, http, life, answer))?);
+        let serve = async move {
+            accept::serve(listener, http, life, answer).await?;
+            if tokio::time::timeout(drain, tasks.idle()).await.is_err() {
+                tracing::warn!("batches were cut off after drain_ms");
+            }
+            Ok(())
+        };
+        workers.push(thread(&format!("worker-{at}"), serve)?);
     }
     Ok(workers)
 }

@@ -12,6 +12,9 @@ pub(super) const WAIT_MIN: Duration = Duration::from_secs(1);
 /// The longest wait, also for when nothing was freed lately: an operator may mend it meanwhile.
 pub(super) const WAIT_MAX: Duration = Duration::from_mins(1);
 
+/// The wait for room that others have to make; it is looked for every second.
+pub(super) const WAIT_FOR_OTHERS: Duration = Duration::from_secs(5);
+
 /// Freed bytes a second.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {

@@ -15,7 +15,7 @@ use crate::model::Parcel;
 
 use super::frame::Seed;
 use super::meters::Meters;
-use super::pace::{Pace, WAIT_MAX, WAIT_MIN};
+use super::pace::{Pace, WAIT_FOR_OTHERS, WAIT_MAX, WAIT_MIN};
 use super::queue::Queue;
 use super::room::Room;
 use super::table::Table;
@@ -131,7 +131,11 @@ impl Shared {
             Duration::from_millis(self.settings.probe_ms).clamp(WAIT_MIN, WAIT_MAX)
         });
         let lacking = Some(self.room.lacking_bytes()).filter(|bytes| *bytes > 0);
-        let short = lacking.map(|bytes| self.trimmed.lock().wait(bytes, now));
+        // When nothing of ours was freed lately, somebody else has to make room, who knows when.
+        let short = lacking.map(|bytes| match self.trimmed.lock().wait(bytes, now) {
+            WAIT_MAX => WAIT_FOR_OTHERS,
+            known => known,
+        });
         let full = self.excess().map(|bytes| self.settled.lock().wait(bytes, now));
         [down, short, full].into_iter().flatten().max()
     }
