@@ -19,7 +19,7 @@ use super::drain::{self, Line};
 use super::health::Health;
 use super::sinks::Cluster;
 use super::tracker::Tracker;
-use crate::journal::{self, Draft, Journal};
+use crate::journal::{self, Appended, Draft, Journal};
 use crate::model::parcel::Refine;
 use crate::model::{Owed, Parcel, owed};
 use crate::telemetry::metrics as names;
@@ -154,27 +154,30 @@ impl Parks {
     }
 
     /// Puts records into their topic's log; durable when it returns. For threads that may wait.
-    /// With a tracker they are inside the client, and are not sent again before it says so.
-    pub fn put(
-        &self,
-        (topic, mask): &Share,
+    pub fn put(&self, share: &Share, parcel: &Parcel) -> Result<(), Error> {
+        let park = self.find_or_open(&share.0)?;
+        let seq = park.append(share, parcel, false).wait();
+        park.booked(share, seq, None)
+    }
+
+    /// The same on the live path. With a tracker the records are inside the client, and are not sent
+    /// again before it says so.
+    pub async fn keep(
+        self: &Arc<Self>,
+        share: &Share,
         parcel: &Parcel,
-        tracker: Option<&Arc<Tracker>>,
+        tracker: Option<Arc<Tracker>>,
     ) -> Result<(), Error> {
-        let park = self.find_or_open(topic)?;
-        let owed = [mask.clone()];
-        let draft =
-            Draft::Record { pending: tracker.is_some(), owed: &owed, record: &parcel.record };
-        let failed = |source| Error::Journal { topic: topic.to_string(), source };
-        let seq = park.journal.append_wait(draft, None).map_err(failed)?;
-        if let Some(tracker) = tracker {
-            let (tracker, mask) = (Arc::clone(tracker), mask.clone());
-            park.backlog.pends(seq, Pending { tracker, mask });
-        }
-        park.backlog.owes(seq);
-        metrics::counter!(names::PARKED, "topic" => topic.to_string())
-            .increment(u64::from(mask.len()));
-        Ok(())
+        let park = if let Some(park) = self.find(&share.0) {
+            park
+        } else {
+            // Making a log takes several syncs.
+            let (parks, topic) = (Arc::clone(self), Arc::clone(&share.0));
+            let opened = tokio::task::spawn_blocking(move || parks.find_or_open(&topic));
+            opened.await.map_err(std::io::Error::other)??
+        };
+        let seq = park.append(share, parcel, tracker.is_some()).await;
+        park.booked(share, seq, tracker)
     }
 
     /// Topics that are not served directly.
@@ -219,13 +222,16 @@ impl Parks {
         open.len() < PARKS_MAX && breaker.is_some_and(|breaker| !breaker.is_closed())
     }
 
+    fn find(&self, topic: &str) -> Option<Arc<Park>> {
+        self.open.read().get(topic).cloned()
+    }
+
     fn find_or_open(&self, topic: &str) -> Result<Arc<Park>, Error> {
-        let find = || self.open.read().get(topic).cloned();
-        if let Some(park) = find() {
+        if let Some(park) = self.find(topic) {
             return Ok(park);
         }
         let _one_at_a_time = self.opening.lock();
-        if let Some(park) = find() {
+        if let Some(park) = self.find(topic) {
             return Ok(park);
         }
         let park = Arc::new(self.make(topic)?);
@@ -284,6 +290,29 @@ impl Parks {
         }
         tracing::warn!(topic, cause = breaker.cause(), "topic is parked");
         Ok(Park { journal, backlog, breaker, drainer: Mutex::new(Some(drainer)) })
+    }
+}
+
+impl Park {
+    fn append(&self, (_, mask): &Share, parcel: &Parcel, pending: bool) -> Appended {
+        let owed = [mask.clone()];
+        self.journal.append(Draft::Record { pending, owed: &owed, record: &parcel.record }, None)
+    }
+
+    fn booked(
+        &self,
+        (topic, mask): &Share,
+        seq: Result<u64, journal::Error>,
+        tracker: Option<Arc<Tracker>>,
+    ) -> Result<(), Error> {
+        let seq = seq.map_err(|source| Error::Journal { topic: topic.to_string(), source })?;
+        if let Some(tracker) = tracker {
+            self.backlog.pends(seq, Pending { tracker, mask: mask.clone() });
+        }
+        self.backlog.owes(seq);
+        metrics::counter!(names::PARKED, "topic" => topic.to_string())
+            .increment(u64::from(mask.len()));
+        Ok(())
     }
 }
 

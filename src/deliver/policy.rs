@@ -321,14 +321,10 @@ impl Deliver {
         tracker: Option<Arc<Tracker>>,
     ) -> Result<bool, Refusal> {
         let Some(target) = self.targets.get(place) else { return Err(Refusal::NotDurable) };
-        let parks = Arc::clone(&target.parks);
-        let (share, parcel) = (share.clone(), Arc::clone(parcel));
-        let put = move || (parks.put(&share, &parcel, tracker.as_ref()), share);
-        let Ok((put, (topic, mask))) = tokio::task::spawn_blocking(put).await else {
-            return Err(Refusal::NotDurable);
-        };
+        let kept = target.parks.keep(share, parcel, tracker).await;
+        let (topic, mask) = share;
         let mirrored = self.targets.len() > 1 && self.mode == Mode::Mirror;
-        match put {
+        match kept {
             Ok(()) => Ok(true),
             // Tier 1 is all or nothing, and so is a mirror: there the whole batch is refused.
             Err(error) if error.is_full() && !mask.contains(owed::RAW) && !mirrored => {

@@ -240,3 +240,42 @@ fn a_producer_that_is_dead_for_good_is_made_anew() {
     drop(client);
     served.stop();
 }
+
+#[test]
+fn after_a_503_a_retry_sends_only_what_no_cluster_has() {
+    let broker = shared();
+    create(broker, "halves", &["other"]);
+    // Lane `lost` has no topic, and its park log cannot be made: the batch is refused although most
+    // of it has arrived.
+    let mut served = served(&broker.addr(), "halves", |settings| {
+        settings.routes = vec![Route {
+            types: vec!["click".to_owned().try_into().expect("a pattern")],
+            lane: "lost".to_owned(),
+            key: "none".to_owned(),
+        }];
+        settings.kafka.divert_ms = 5_000;
+    });
+    let in_the_way = served.data_dir().join("park");
+    std::fs::write(&in_the_way, "a file where a folder should be").expect("a file");
+    let mut client = Client::connect(served.address());
+    let sealed = batches::sealed("halves", 20);
+    let refused = client.send(&Request::batch(sealed.body.clone()));
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    assert_eq!(refused.json()["reason"], "not_durable", "{}", refused.text());
+    std::fs::remove_file(in_the_way).expect("the file");
+    broker.topics().create("halves.event.lost", 1).expect("a topic");
+    eventually("its retry is taken", || {
+        let reply = client.send(&Request::batch(sealed.body.clone()));
+        (reply.status == 200).then_some(())
+    });
+    drop(client);
+    let both = || {
+        let mut found = ids(&read(broker, "halves.event.other"));
+        found.extend(ids(&read(broker, "halves.event.lost")));
+        found
+    };
+    eventually("the parked part has arrived", || (both().len() >= 20).then_some(()));
+    served.stop();
+    exactly_once(&sealed.ids, both());
+    assert_eq!(read(broker, "halves.raw").len(), 1, "tier 1 was sent again");
+}

@@ -217,7 +217,7 @@ impl Work {
     }
 
     fn produce(&mut self, seq: u64, parcel: &Arc<Parcel>, owed: Owed) {
-        let (owed, was_parked) = self.park(seq, parcel, owed, None);
+        let (owed, was_parked) = self.park(seq, parcel, owed);
         if was_parked {
             self.note(seq, &owed);
         }
@@ -245,18 +245,12 @@ impl Work {
 
     /// Moves what belongs to parked topics to their logs; gives the rest. What a log does not take
     /// stays here.
-    fn park(
-        &self,
-        seq: u64,
-        parcel: &Parcel,
-        owed: Owed,
-        tracker: Option<&Arc<Tracker>>,
-    ) -> (Owed, bool) {
+    fn park(&self, seq: u64, parcel: &Parcel, owed: Owed) -> (Owed, bool) {
         let Some(parks) = &self.parts.parks else { return (owed, false) };
         let (mut rest, shares) = parks.part(parcel, owed);
         let mut was_parked = false;
         for share in shares {
-            match parks.put(&share, parcel, tracker) {
+            match parks.put(&share, parcel) {
                 Ok(()) => was_parked = true,
                 Err(error) => {
                     tracing::debug!(%error, seq, "not parked; it stays in the journal");
@@ -302,7 +296,7 @@ impl Work {
                 left.insert(bit);
             }
         }
-        let (left, was_parked) = self.park(seq, parcel, left, None);
+        let (left, was_parked) = self.park(seq, parcel, left);
         if out.was_pending || was_parked {
             self.note(seq, &left);
         }
