@@ -160,8 +160,8 @@ impl Parks {
         park.booked(share, seq, None)
     }
 
-    /// The same on the live path. With a tracker the records are inside the client, and are not sent
-    /// again before it says so.
+    /// The same on the live path. With a tracker the records are inside the client, and are not
+    /// sent again before it says so.
     pub async fn keep(
         self: &Arc<Self>,
         share: &Share,
