@@ -51,7 +51,8 @@ pub struct Receipt {
 pub struct Unsent {
     /// What the client hears.
     pub refusal: Refusal,
-    /// What each cluster does not have, apart from what is still on its way.
+    /// What each cluster does not have, apart from what is still on its way; empty when that is not
+    /// known, so that everything has to be sent again.
     pub rest: Vec<Owed>,
     /// What is still on its way, by cluster.
     pub open: Vec<(usize, Arc<Tracker>)>,
@@ -238,12 +239,8 @@ impl Deliver {
             if tracker.is_done() {
                 for (bit, reason) in tracker.take_undeliverable(&parcel.owed()) {
                     if let Err(refusal) = self.bury(parcel, bit, reason).await {
-                        let mut rest = vec![Owed::default(); self.targets.len()];
-                        if let Some(owed) = rest.get_mut(place) {
-                            *owed = tracker.left();
-                            owed.insert(bit);
-                        }
-                        return Err(Unsent { refusal, rest, open: Vec::new() });
+                        // Nothing of it is known to be anywhere: a retry sends all of it again.
+                        return Err(Unsent { refusal, rest: Vec::new(), open: Vec::new() });
                     }
                 }
             }
