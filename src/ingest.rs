@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -41,6 +42,9 @@ pub struct Ingest {
 
 /// Bodies larger than this are inflated and split on a thread where they stall nobody.
 const OFFLOAD_BYTES: usize = 128 << 10;
+
+/// How long a retry waits for the end of the same batch in flight, before it is told to come again.
+const JOIN_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Ingest {
     /// Takes one batch through the whole path. Must run in a task that no disconnect cancels.
@@ -172,8 +176,13 @@ impl Ingest {
             }
             Claim::Joined(mut flight) => {
                 repeated("joined");
-                let ended = flight.wait_for(Option::is_some).await;
-                let durable = ended.is_ok_and(|durable| *durable == Some(true));
+                let durable = tokio::select! {
+                    ended = flight.wait_for(Option::is_some) => {
+                        ended.is_ok_and(|durable| *durable == Some(true))
+                    }
+                    () = tokio::time::sleep(JOIN_PATIENCE) => false,
+                    () = self.stopped() => false,
+                };
                 let joined = durable.then(|| (Outcome::Repeated, Owed::default()));
                 joined.ok_or(Refusal::NotDurable)
             }
