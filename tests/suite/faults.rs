@@ -1,14 +1,13 @@
 //! A topic that is gone, a cluster that is gone, a client that has to be made anew: whoever is not
 //! concerned notices nothing, and everything arrives in the end.
 
-use std::collections::BTreeMap;
-
 use loadtest::broker::{Broker, BrokerOptions, Message};
 use rdkafka::mocking::MockCluster;
 use tidegate::deliver::Mode;
 use tidegate::route::Route;
 use tidegate::settings::Settings;
 
+use super::kafka::{self, read};
 use super::support::batches::{self, Sealed, exactly_once};
 use super::support::broker::{header, shared};
 use super::support::{Client, Request, Served, eventually};
@@ -22,16 +21,7 @@ fn create(broker: &Broker, prefix: &str, lanes: &[&str]) {
 
 /// A gateway in front of a broker that notices everything soon.
 fn served(address: &str, prefix: &str, adjust: impl FnOnce(&mut Settings)) -> Served {
-    Served::start(|settings| {
-        address.clone_into(&mut settings.kafka.brokers);
-        prefix.clone_into(&mut settings.kafka.topic_prefix);
-        let quick = [
-            ("topic.metadata.refresh.interval.ms", "500"),
-            ("topic.metadata.propagation.max.ms", "500"),
-            ("reconnect.backoff.max.ms", "200"),
-        ];
-        let quick = quick.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        settings.kafka.properties = BTreeMap::from(quick);
+    kafka::served(address, prefix, |settings| {
         settings.kafka.divert_ms = 300;
         settings.kafka.breaker.open_ms = 50;
         settings.kafka.breaker.open_ms_max = 200;
@@ -47,10 +37,6 @@ fn post(client: &mut Client, instance: &str, batches: usize) -> Vec<Sealed> {
         sealed
     };
     (0..batches).map(send).collect()
-}
-
-fn read(broker: &Broker, topic: &str) -> Vec<Message> {
-    broker.topics().consume_all(topic).expect("a topic that can be read")
 }
 
 fn ids(messages: &[Message]) -> Vec<String> {

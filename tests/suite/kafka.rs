@@ -24,7 +24,7 @@ fn create(broker: &Broker, prefix: &str, lanes: &[&str]) {
 }
 
 /// A gateway in front of a broker.
-fn served(address: &str, prefix: &str, adjust: impl FnOnce(&mut Settings)) -> Served {
+pub(super) fn served(address: &str, prefix: &str, adjust: impl FnOnce(&mut Settings)) -> Served {
     Served::start(|settings| {
         address.clone_into(&mut settings.kafka.brokers);
         prefix.clone_into(&mut settings.kafka.topic_prefix);
@@ -40,7 +40,7 @@ fn served(address: &str, prefix: &str, adjust: impl FnOnce(&mut Settings)) -> Se
     })
 }
 
-fn read(broker: &Broker, topic: &str) -> Vec<Message> {
+pub(super) fn read(broker: &Broker, topic: &str) -> Vec<Message> {
     broker.topics().consume_all(topic).expect("a topic that can be read")
 }
 
