@@ -9,7 +9,7 @@ pub mod settings;
 pub use settings::Settings;
 
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::watch;
 
-use crate::model::{Budget, Charge, Part};
+use crate::model::{Budget, Charge, Part, Peer};
 use crate::telemetry::metrics as names;
 
 /// Connections waiting to be accepted, per worker.
@@ -74,7 +74,7 @@ pub async fn serve<A, F, B>(
     answer: A,
 ) -> std::io::Result<()>
 where
-    A: Fn(Request<Incoming>, IpAddr) -> F + Clone + Send + 'static,
+    A: Fn(Request<Incoming>, Peer) -> F + Clone + Send + 'static,
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
@@ -103,7 +103,7 @@ where
         let service = {
             let answer = answer.clone();
             service_fn(move |request| {
-                let answered = answer(request, peer.ip());
+                let answered = answer(request, Peer::from(peer.ip()));
                 async move { Ok::<_, Infallible>(answered.await) }
             })
         };

@@ -3,10 +3,10 @@
 //! The route decides the place, the door lets in, the page does the work in a task of its own: a
 //! client that hangs up does not cancel what has been begun.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use http_body_util::BodyExt as _;
 use hyper::Request;
 use hyper::body::{Body as _, Incoming};
@@ -16,19 +16,19 @@ use tokio::task::JoinHandle;
 
 use super::respond::{self, Answer};
 use super::routes::{self, Match, Place};
-use super::{Document, Door, Tasks, origin};
+use super::{Door, Policy, Tasks, origin};
 use crate::ingest::Ingest;
-use crate::model::{Admitted, Refusal, Reply};
+use crate::model::{Admitted, Peer, Refusal, Reply};
 use crate::telemetry::metrics as names;
 
 /// What answers requests, shared by all workers.
 pub struct Edge {
+    /// What may change while it runs.
+    pub policy: Arc<ArcSwap<Policy>>,
     /// Who gets in.
     pub door: Door,
     /// What is done with it.
     pub ingest: Arc<Ingest>,
-    /// The SDK document.
-    pub document: Option<Document>,
     /// Batches that are being worked on.
     pub tasks: Tasks,
 }
@@ -40,14 +40,16 @@ const DISCARD_MS: u64 = 1_000;
 
 impl Edge {
     /// Answers one request.
-    pub async fn answer(&self, request: Request<Incoming>, address: IpAddr) -> Answer {
+    pub async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Answer {
         let started = Instant::now();
+        // Read once: a change must never show in the middle of a request.
+        let policy = self.policy.load_full();
         let (head, body) = request.into_parts();
         let (found, route) = routes::find(&head.method, head.uri.path());
         let mut answer = match found {
-            Match::Place(Place::Batch) => self.batch(&head, body, address).await,
-            Match::Place(Place::Pixel) => self.pixel(&head, address).await,
-            Match::Place(Place::Document) => self.document(&head, address),
+            Match::Place(Place::Batch) => self.batch(&policy, &head, body, &peer).await,
+            Match::Place(Place::Pixel) => self.pixel(&policy, &head, &peer).await,
+            Match::Place(Place::Document) => self.document(&policy, &head, &peer),
             Match::Preflight(methods) => {
                 let mut answer = respond::empty(204);
                 origin::preflight(&head.headers, methods, answer.headers_mut());
@@ -61,8 +63,14 @@ impl Edge {
         answer
     }
 
-    async fn batch(&self, head: &Parts, mut body: Incoming, address: IpAddr) -> Answer {
-        let admitted = match self.door.batch(head, &mut body, address).await {
+    async fn batch(
+        &self,
+        policy: &Policy,
+        head: &Parts,
+        mut body: Incoming,
+        peer: &Peer,
+    ) -> Answer {
+        let admitted = match self.door.batch(policy, head, &mut body, peer.address).await {
             Ok(admitted) => admitted,
             Err(refusal) => return self.refuse_unread(&refusal, body).await,
         };
@@ -78,8 +86,8 @@ impl Edge {
     }
 
     /// Always the same GIF; what became of the events is seen in the metrics alone.
-    async fn pixel(&self, head: &Parts, address: IpAddr) -> Answer {
-        match self.door.pixel(head, address) {
+    async fn pixel(&self, policy: &Policy, head: &Parts, peer: &Peer) -> Answer {
+        match self.door.pixel(policy, head, peer.address) {
             Ok(admitted) => {
                 let work = self.work(admitted);
                 if let Err(error) = work.await {
@@ -100,11 +108,10 @@ impl Edge {
         })
     }
 
-    fn document(&self, head: &Parts, address: IpAddr) -> Answer {
-        let document = self
-            .door
-            .app(head, address)
-            .and_then(|_| self.document.as_ref().ok_or(Refusal::NoDocument));
+    fn document(&self, policy: &Policy, head: &Parts, peer: &Peer) -> Answer {
+        let document = policy
+            .app(head, peer.address)
+            .and_then(|_| policy.document.as_ref().ok_or(Refusal::NoDocument));
         match document {
             Ok(document) => respond::document(&document.text, &document.tag, &head.headers),
             Err(refusal) => respond::json(&self.ingest.refuse(&refusal)),

@@ -10,6 +10,7 @@ mod caller;
 mod document;
 mod edge;
 mod origin;
+mod policy;
 mod query;
 mod respond;
 mod routes;
@@ -20,6 +21,7 @@ pub mod watch;
 pub use caller::{Keys, KeysError};
 pub use document::{Document, Error as DocumentError};
 pub use edge::Edge;
+pub use policy::Policy;
 pub use query::Query;
 pub use settings::{Key, Settings};
 pub use tasks::Tasks;
@@ -37,10 +39,6 @@ use crate::telemetry::metrics as names;
 /// The door: one for all workers.
 #[derive(Debug)]
 pub struct Door {
-    /// Write keys.
-    pub keys: Keys,
-    /// Its limits.
-    pub settings: Settings,
     /// The memory budget.
     pub budget: Arc<Budget>,
     /// The pressure, which says which classes pause.
@@ -51,23 +49,24 @@ impl Door {
     /// Lets a batch in.
     pub async fn batch(
         &self,
+        policy: &Policy,
         head: &Parts,
         body: &mut Incoming,
         address: IpAddr,
     ) -> Result<Admitted, Refusal> {
         let query = Query::parse(head.uri.query().unwrap_or_default())?;
         // The key first: a stranger costs one look-up and not a byte of memory.
-        let caller = self.keys.caller(&head.headers, query.key.as_deref(), address)?;
+        let caller = policy.keys.caller(&head.headers, query.key.as_deref(), address)?;
         self.check_class(query.class, &caller)?;
         let said = coding(head)?;
         let announced = announced(head);
-        if announced.is_some_and(|bytes| bytes > self.settings.body_bytes_max) {
-            return Err(Refusal::BodyTooLarge(self.settings.body_bytes_max));
+        if announced.is_some_and(|bytes| bytes > policy.settings.body_bytes_max) {
+            return Err(Refusal::BodyTooLarge(policy.settings.body_bytes_max));
         }
         // Memory next: tried, never waited for. What it inflates to is charged when it is known.
-        let expected = announced.unwrap_or(self.settings.body_bytes_max);
+        let expected = announced.unwrap_or(policy.settings.body_bytes_max);
         let mut charge = self.take(expected)?;
-        let body = body::read(body, announced, &self.settings).await?;
+        let body = body::read(body, announced, &policy.settings).await?;
         // Only ever less: of a body in chunks the most that it may have was taken.
         charge.resize(body.len() as u64);
         Ok(Admitted {
@@ -85,9 +84,14 @@ impl Door {
     }
 
     /// Lets a pixel's events in; they stand in the query.
-    pub fn pixel(&self, head: &Parts, address: IpAddr) -> Result<Admitted, Refusal> {
+    pub fn pixel(
+        &self,
+        policy: &Policy,
+        head: &Parts,
+        address: IpAddr,
+    ) -> Result<Admitted, Refusal> {
         let query = Query::parse(head.uri.query().unwrap_or_default())?;
-        let caller = self.keys.caller(&head.headers, query.key.as_deref(), address)?;
+        let caller = policy.keys.caller(&head.headers, query.key.as_deref(), address)?;
         self.check_class(query.class, &caller)?;
         let body = query.pixel_body()?;
         let charge = self.take(body.len() as u64)?;
@@ -119,12 +123,6 @@ impl Door {
 
     fn take(&self, bytes: u64) -> Result<Charge, Refusal> {
         self.budget.take(Part::Bodies, bytes).ok_or(Refusal::Busy)
-    }
-
-    /// The app whose SDK document is asked for.
-    pub fn app(&self, head: &Parts, address: IpAddr) -> Result<Arc<str>, Refusal> {
-        let query = Query::parse(head.uri.query().unwrap_or_default())?;
-        self.keys.caller(&head.headers, query.key.as_deref(), address).map(|caller| caller.app)
     }
 }
 

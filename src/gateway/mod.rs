@@ -12,12 +12,13 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
 use crate::accept;
 use crate::admin;
-use crate::admit::{self, Document, Door, Edge, Keys, watch as pressure};
+use crate::admit::{self, Document, Door, Edge, Keys, Policy, watch as pressure};
 use crate::config::texts;
 use crate::deliver::drain::{self, files};
 use crate::deliver::park;
@@ -128,14 +129,15 @@ impl Gateway {
         let inputs = memory::inputs(&settings, &budget, &delivery);
         let watching = (inputs, settings.pressure.clone(), Arc::clone(&signal));
 
-        let version = document.as_ref().map_or(0, |document| document.version);
+        let policy = Arc::new(ArcSwap::from_pointee(Policy {
+            keys: Keys::new(&settings.keys).map_err(settings::Error::from)?,
+            settings: settings.door(),
+            document,
+        }));
+        let told = Arc::clone(&policy);
         let edge = Arc::new(Edge {
-            door: Door {
-                keys: Keys::new(&settings.keys).map_err(settings::Error::from)?,
-                settings: settings.door(),
-                budget: Arc::clone(&budget),
-                signal: Arc::clone(&signal),
-            },
+            policy,
+            door: Door { budget: Arc::clone(&budget), signal: Arc::clone(&signal) },
             ingest: Arc::new(Ingest {
                 books,
                 dedupe: delivery.dedupe,
@@ -143,10 +145,11 @@ impl Gateway {
                 node,
                 cost,
                 signal,
-                document_version: Box::new(move |_| version),
+                document_version: Box::new(move |_| {
+                    told.load().document.as_ref().map_or(0, |document| document.version)
+                }),
                 stopping: stopping.clone(),
             }),
-            document,
             tasks: admit::Tasks::default(),
         });
         let drain = Duration::from_millis(settings.drain_ms);
