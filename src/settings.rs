@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::admit::documents::{self, Announced};
 use crate::admit::{self, Key, Keys, KeysError};
+use crate::config::Secret;
 use crate::deliver::dedupe;
 use crate::deliver::sinks::{file, kafka};
 use crate::model::budget::Plan;
@@ -39,6 +41,8 @@ pub struct Settings {
     pub drain_ms: u64,
     /// What a refused client is told to wait before it tries again.
     pub retry_ms: u64,
+    /// How often the files of the configuration are looked at for changes; 0 for never.
+    pub watch_ms: u64,
     /// `[admin]`.
     pub admin: Admin,
     /// `[log]`.
@@ -75,8 +79,12 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {
-    /// Where `/healthz`, `/readyz` and `/metrics` are.
+    /// Where `/healthz`, `/readyz`, `/metrics`, `/admin/state` and `/admin/reload` are.
     pub listen: SocketAddr,
+    /// What has to be said as `Authorization: Bearer` to the last three; empty for nothing.
+    pub token: Secret,
+    /// A file that holds it.
+    pub token_file: PathBuf,
 }
 
 /// What a batch may hold. Each limit has a refusal of its own.
@@ -133,6 +141,8 @@ pub struct Raw {
 pub struct Sdk {
     /// The JSON file behind `GET /v1/config`; empty for none.
     pub document: PathBuf,
+    /// The folder of `<app>.toml` files behind it; empty for none.
+    pub documents: PathBuf,
 }
 
 /// Why a configuration cannot be used.
@@ -147,6 +157,22 @@ pub enum Error {
     /// Rules or routes make no sense.
     #[error(transparent)]
     Rules(#[from] rulebook::Error),
+    /// Kafka's security makes no sense.
+    #[error(transparent)]
+    Security(#[from] kafka::security::Error),
+    /// A file with a secret.
+    #[error("{key}_file {}: {source}", path.display())]
+    Secret {
+        /// The option that it stands for.
+        key: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        source: std::io::Error,
+    },
+    /// A secret comes from two places.
+    #[error("{0} and {0}_file are both set; keep one of them")]
+    TwoSecrets(&'static str),
     /// Anybody could write.
     #[error(
         "no [[keys]] are configured and listen = {0} is not a loopback address; add keys, or listen on 127.0.0.1"
@@ -167,9 +193,73 @@ pub enum Error {
 impl Settings {
     /// Reads file and environment, and checks what spans sections.
     pub fn load(path: Option<&Path>) -> Result<Self, Error> {
-        let settings: Self = config::load(path, std::env::vars())?;
+        let mut settings: Self = config::load(path, std::env::vars())?;
+        settings.read_secrets()?;
         settings.check()?;
         Ok(settings)
+    }
+
+    /// Reads the secrets that stand in files of their own.
+    pub fn read_secrets(&mut self) -> Result<(), Error> {
+        for (key, secret, path) in self.secrets() {
+            if path.as_os_str().is_empty() {
+                continue;
+            }
+            if !secret.is_empty() {
+                return Err(Error::TwoSecrets(key));
+            }
+            *secret = Secret::read(path).map_err(|source| Error::Secret {
+                key,
+                path: path.to_owned(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Every option that holds a secret, with the file that it may come from.
+    fn secrets(&mut self) -> impl Iterator<Item = (&'static str, &mut Secret, &Path)> {
+        let security = &mut self.kafka.security;
+        let single: [(&'static str, &mut Secret, &Path); 3] = [
+            ("admin.token", &mut self.admin.token, &self.admin.token_file),
+            ("kafka.security.password", &mut security.password, &security.password_file),
+            (
+                "kafka.security.key_password",
+                &mut security.key_password,
+                &security.key_password_file,
+            ),
+        ];
+        let keys =
+            self.keys.iter_mut().map(|key| ("keys.key", &mut key.key, key.key_file.as_path()));
+        single.into_iter().chain(keys)
+    }
+
+    /// Every file beside the configuration itself that is read again with it.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let security = &self.kafka.security;
+        let single = [&self.admin.token_file, &security.password_file, &security.key_password_file];
+        let keys = self.keys.iter().map(|key| &key.key_file);
+        let secrets = single.into_iter().chain(keys).filter(|path| !path.as_os_str().is_empty());
+        let documents = documents::files(self.documents());
+        secrets.cloned().chain(documents).collect()
+    }
+
+    /// Where SDK documents are.
+    pub fn documents(&self) -> documents::Source<'_> {
+        documents::Source { document: &self.sdk.document, documents: &self.sdk.documents }
+    }
+
+    /// What SDK documents say of the gateway.
+    pub fn announced(&self) -> Announced {
+        let limits = &self.limits;
+        Announced {
+            body_bytes: limits.body_bytes_max,
+            inflated_bytes: limits.inflated_bytes_max,
+            events: u64::from(limits.events_max),
+            event_bytes: limits.event_bytes_max,
+            context_bytes: limits.context_bytes_max,
+            dedupe_s: self.dedupe.window_ms / 1_000,
+        }
     }
 
     /// Checks what no section can check alone.
@@ -179,6 +269,7 @@ impl Settings {
             return Err(Error::Open(self.listen));
         }
         self.rulebook()?;
+        self.kafka.security.check()?;
         let number = |key, value, ok: bool, message| {
             if ok { Ok(()) } else { Err(Error::Number { key, value, message }) }
         };
@@ -294,6 +385,7 @@ impl Default for Settings {
             workers: 0,
             drain_ms: 10_000,
             retry_ms: 5_000,
+            watch_ms: 1_000,
             admin: Admin::default(),
             log: log::Settings::default(),
             http: accept::Settings::default(),
@@ -315,7 +407,8 @@ impl Default for Settings {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)) }
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8081));
+        Self { listen, token: Secret::default(), token_file: PathBuf::new() }
     }
 }
 

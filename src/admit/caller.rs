@@ -54,8 +54,9 @@ impl Keys {
             if !(1..=64).contains(&key.app.len()) || !key.app.bytes().all(name) {
                 return Err(KeysError::App(key.app.clone()));
             }
-            let visible = key.key.bytes().all(|byte| byte.is_ascii_graphic());
-            if !(4..=128).contains(&key.key.len()) || !visible {
+            let text = key.key.expose();
+            let visible = text.bytes().all(|byte| byte.is_ascii_graphic());
+            if !(4..=128).contains(&text.len()) || !visible {
                 return Err(KeysError::Text(key.app.clone()));
             }
             if key.class > 2 {
@@ -66,7 +67,7 @@ impl Keys {
                 Kind::Secret => KeyKind::Secret,
             };
             let entry = Entry { app: Arc::from(key.app.as_str()), kind, class: key.class };
-            if let Some(other) = by_text.insert(key.key.clone(), entry) {
+            if let Some(other) = by_text.insert(text.to_owned(), entry) {
                 return Err(KeysError::Twice(other.app.to_string(), key.app.clone()));
             }
         }
@@ -121,7 +122,7 @@ mod tests {
     use super::*;
 
     fn key(text: &str, app: &str, kind: Kind) -> Key {
-        Key { key: text.into(), app: app.into(), kind, class: 2 }
+        Key { key: text.into(), key_file: "".into(), app: app.into(), kind, class: 2 }
     }
 
     fn ask(keys: &Keys, bearer: Option<&str>, query: Option<&str>) -> Result<Caller, Refusal> {

@@ -109,13 +109,10 @@ impl Edge {
     }
 
     fn document(&self, policy: &Policy, head: &Parts, peer: &Peer) -> Answer {
-        let document = policy
-            .app(head, peer.address)
-            .and_then(|_| policy.document.as_ref().ok_or(Refusal::NoDocument));
-        match document {
-            Ok(document) => respond::document(&document.text, &document.tag, &head.headers),
-            Err(refusal) => respond::json(&self.ingest.refuse(&refusal)),
-        }
+        let level = self.door.signal.advice().level;
+        policy
+            .document(head, peer.address, level)
+            .unwrap_or_else(|refusal| respond::json(&self.ingest.refuse(&refusal)))
     }
 
     /// Refuses, and closes the connection unless the body has been read to its end: what is left of

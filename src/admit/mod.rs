@@ -7,7 +7,7 @@
 
 mod body;
 mod caller;
-mod document;
+pub mod documents;
 mod edge;
 mod origin;
 mod policy;
@@ -19,7 +19,7 @@ mod tasks;
 pub mod watch;
 
 pub use caller::{Keys, KeysError};
-pub use document::{Document, Error as DocumentError};
+pub use documents::{Documents, Error as DocumentError};
 pub use edge::Edge;
 pub use policy::Policy;
 pub use query::Query;

@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use hyper::http::request::Parts;
 
-use super::{Document, Keys, Query, Settings};
+use super::respond::{self, Answer};
+use super::{Documents, Keys, Query, Settings};
+use crate::clock;
 use crate::model::Refusal;
 
 /// Who may write, how much, and what SDKs are told.
@@ -19,13 +21,19 @@ pub struct Policy {
     pub keys: Keys,
     /// The door's limits.
     pub settings: Settings,
-    /// The SDK document.
-    pub document: Option<Document>,
+    /// SDK documents.
+    pub documents: Documents,
 }
 
 impl Policy {
-    /// The app whose SDK document is asked for.
-    pub(super) fn app(&self, head: &Parts, address: IpAddr) -> Result<Arc<str>, Refusal> {
+    /// The SDK document of whoever asks, as it is at this pressure; from memory.
+    pub fn document(&self, head: &Parts, address: IpAddr, level: u8) -> Result<Answer, Refusal> {
+        let app = self.app(head, address)?;
+        let document = self.documents.of(&app).ok_or(Refusal::NoDocument)?;
+        Ok(respond::document(&document.text(clock::now_ms(), level), &head.headers))
+    }
+
+    fn app(&self, head: &Parts, address: IpAddr) -> Result<Arc<str>, Refusal> {
         let query = Query::parse(head.uri.query().unwrap_or_default())?;
         self.keys.caller(&head.headers, query.key.as_deref(), address).map(|caller| caller.app)
     }

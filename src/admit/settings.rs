@@ -1,13 +1,21 @@
 //! `[[keys]]` and the door's part of `[limits]`.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
+
+use crate::config::Secret;
 
 /// One write key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
     /// The key itself.
-    pub key: String,
+    #[serde(default)]
+    pub key: Secret,
+    /// A file that holds it.
+    #[serde(default)]
+    pub key_file: PathBuf,
     /// The app whose events it writes: `[A-Za-z0-9_.-]{1,64}`.
     pub app: String,
     /// `public` (in apps and pages) or `secret` (servers, `Authorization: Bearer` only).

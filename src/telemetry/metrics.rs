@@ -75,6 +75,16 @@ pub const DRAIN_BYTES: &str = "tidegate_drain_remaining_bytes";
 pub const DRAIN_AGE: &str = "tidegate_drain_oldest_seconds";
 /// Gauge `{line}`: seconds until nothing is owed at the present rate; -1 while nothing moves.
 pub const DRAIN_ETA: &str = "tidegate_drain_eta_seconds";
+/// Counter: how often the watch over the pressure had to begin again.
+pub const WATCH_RESTARTS: &str = "tidegate_pressure_watch_restarts_total";
+/// Counter `{result}`: reloads of the configuration by result (`applied`, `unchanged`, `refused`).
+pub const CONFIG_RELOADS: &str = "tidegate_config_reloads_total";
+/// Gauge: 1 from the moment that a configuration is refused until a good one has come.
+pub const CONFIG_REJECTED: &str = "tidegate_config_rejected";
+/// Gauge: the number of configurations that have been in force since the start.
+pub const CONFIG_VERSION: &str = "tidegate_config_version";
+/// Gauge: when the one in force came, in Unix seconds.
+pub const CONFIG_SINCE: &str = "tidegate_config_since_seconds";
 
 const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -125,5 +135,13 @@ fn describe() {
     counter!(DRAINED_BYTES, "bytes of batches that a drainer has settled");
     gauge!(DRAIN_BYTES, "bytes that are still owed");
     gauge!(DRAIN_AGE, "age of the oldest batch that is still owed, in seconds");
+    counter!(WATCH_RESTARTS, "how often the watch over the pressure had to begin again");
+    counter!(CONFIG_RELOADS, "reloads of the configuration by result");
+    gauge!(
+        CONFIG_REJECTED,
+        "1 while the latest configuration is refused and an older one in force"
+    );
+    gauge!(CONFIG_VERSION, "configurations that have been in force since the start");
+    gauge!(CONFIG_SINCE, "when the configuration in force came, in Unix seconds");
     gauge!(DRAIN_ETA, "seconds until nothing is owed at the present rate; -1 while it stands");
 }
