@@ -119,6 +119,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long a start may wait for a cluster to tell its limits.
 const START_PATIENCE: Duration = Duration::from_millis(1_500);
+/// What of it is left for the second question at least.
+const START_PATIENCE_MIN: Duration = Duration::from_millis(200);
 
 /// Compares the cluster's topics with what is wanted.
 pub fn compare(settings: &super::Settings, wanted: &[Wanted]) -> Result<Vec<Difference>, Error> {
@@ -192,15 +194,25 @@ pub struct Look {
 pub fn look(settings: &super::Settings, topics: &[String]) -> Option<Look> {
     let client = client(settings).ok()?;
     // Asked at start-up, when an absent cluster is normal: so this does not wait long.
+    let until = Instant::now() + START_PATIENCE;
     let metadata = client.inner().fetch_metadata(None, START_PATIENCE).ok()?;
     let is_there = |topic: &&String| metadata.topics().iter().any(|it| it.name() == topic.as_str());
     let (there, missing): (Vec<&String>, Vec<&String>) = topics.iter().partition(is_there);
-    let record_bytes_max = there
-        .iter()
-        .filter_map(|topic| properties(&client, topic, |_| true).ok())
-        .filter_map(|there| there.get("max.message.bytes")?.parse().ok())
+    let missing = missing.into_iter().cloned().collect();
+    let wanted: Vec<_> = there.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    if wanted.is_empty() {
+        return Some(Look { record_bytes_max: None, missing });
+    }
+    // A broker may freeze in between, so one question for all of them, in what is left.
+    let left = until.saturating_duration_since(Instant::now()).max(START_PATIENCE_MIN);
+    let patience = AdminOptions::new().request_timeout(Some(left));
+    let described = block_on(client.describe_configs(&wanted, &patience)).ok()?;
+    let entries = described.into_iter().flatten().flat_map(|resource| resource.entries);
+    let record_bytes_max = entries
+        .filter(|entry| entry.name == "max.message.bytes")
+        .filter_map(|entry| entry.value?.parse().ok())
         .min();
-    Some(Look { record_bytes_max, missing: missing.into_iter().cloned().collect() })
+    Some(Look { record_bytes_max, missing })
 }
 
 fn create(
