@@ -39,7 +39,12 @@ mod tests {
 
     #[test]
     fn what_it_prints_is_valid_and_holds_no_key() {
-        let key = Key { key: "wk_secret_1".into(), app: "a".into(), kind: Kind::Secret, class: 1 };
+        let key = Key {
+            key: "wk_secret_1".into(),
+            app: "a".into(),
+            kind: Kind::Secret,
+            ..Key::default()
+        };
         let mut settings = Settings { keys: vec![key], ..Settings::default() };
         settings.kafka.properties.insert("sasl.password".into(), "hunter2hunter2".into());
         let text = effective(&settings).expect("printable");

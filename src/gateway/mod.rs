@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use crate::accept;
 use crate::admin;
-use crate::admit::{self, Document, Door, Edge, Keys, Policy, watch as pressure};
+use crate::admit::{self, Counters, Document, Door, Edge, Policy, watch as pressure};
 use crate::config::texts;
 use crate::deliver::drain::{self, files};
 use crate::deliver::park;
@@ -129,15 +129,18 @@ impl Gateway {
         let inputs = memory::inputs(&settings, &budget, &delivery);
         let watching = (inputs, settings.pressure.clone(), Arc::clone(&signal));
 
-        let policy = Arc::new(ArcSwap::from_pointee(Policy {
-            keys: Keys::new(&settings.keys).map_err(settings::Error::from)?,
-            settings: settings.door(),
-            document,
-        }));
+        let counters = Counters::new(settings.limits.addresses_max);
+        let policy = Policy::compile(&settings.terms(), document, &counters);
+        let policy = Arc::new(ArcSwap::from_pointee(policy.map_err(settings::Error::from)?));
         let told = Arc::clone(&policy);
         let edge = Arc::new(Edge {
             policy,
-            door: Door { budget: Arc::clone(&budget), signal: Arc::clone(&signal) },
+            counters,
+            door: Door {
+                budget: Arc::clone(&budget),
+                signal: Arc::clone(&signal),
+                working: Arc::default(),
+            },
             ingest: Arc::new(Ingest {
                 books,
                 dedupe: delivery.dedupe,
@@ -152,6 +155,8 @@ impl Gateway {
             }),
             tasks: admit::Tasks::default(),
         });
+        let (policy, counters) = (Arc::clone(&edge.policy), Arc::clone(&edge.counters));
+        let guarding = admit::guard::run(policy, counters, is_gone.clone());
         let drain = Duration::from_millis(settings.drain_ms);
         let connections = Arc::default();
         let life = accept::Life { stopping, drain, connections, budget };
@@ -176,7 +181,7 @@ impl Gateway {
             admin_address: admin.local_addr()?,
             drain,
             workers: workers(listeners, &edge, &life, &settings)?,
-            admin: Some(thread("admin", operate(admin, status, watching, is_gone))?),
+            admin: Some(thread("admin", operate(admin, status, watching, guarding, is_gone))?),
             stop,
             gone,
             clusters: delivery.clusters,
@@ -237,14 +242,16 @@ fn fit_to_cluster(settings: &mut Settings) -> Result<(), settings::Error> {
     Ok(())
 }
 
-/// The operators' pages, and the watch over the pressure beside them.
+/// The operators' pages, and beside them the watch over the pressure and the guard.
 async fn operate(
     admin: TcpListener,
     status: Status,
     (inputs, settings, signal): (pressure::Inputs, crate::model::pressure::Settings, Arc<Signal>),
+    guarding: impl Future<Output = ()> + Send + 'static,
     gone: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     tokio::spawn(pressure::run(inputs, settings, signal, gone.clone()));
+    tokio::spawn(guarding);
     admin::serve(admin, Arc::new(status), gone).await
 }
 
