@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::admit::documents::{self, Announced};
-use crate::admit::{self, Key, Keys, KeysError};
+use crate::admit::{self, Key};
 use crate::config::Secret;
 use crate::deliver::dedupe;
 use crate::deliver::sinks::{file, kafka};
@@ -51,6 +51,8 @@ pub struct Settings {
     pub http: accept::Settings,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[guard]`.
+    pub guard: admit::guard::Settings,
     /// `[memory]`.
     pub memory: Memory,
     /// `[pressure]`.
@@ -113,6 +115,24 @@ pub struct Limits {
     pub event_bytes_max: u64,
     /// Largest tier-2 output of a batch.
     pub output_bytes_max: u64,
+    /// Requests a second from one address; 0 is no limit.
+    pub address_rate: u64,
+    /// Requests of one address that may come at once.
+    pub address_burst: u64,
+    /// Requests a second with one key; 0 is no limit.
+    pub key_rate: u64,
+    /// Requests with one key that may come at once.
+    pub key_burst: u64,
+    /// Events a second of one app; 0 is no limit.
+    pub app_events_rate: u64,
+    /// Bytes a second of one app; 0 is no limit.
+    pub app_bytes_rate: u64,
+    /// How much of an app's quota may be saved up.
+    pub app_burst_ms: u64,
+    /// Addresses that are remembered.
+    pub addresses_max: usize,
+    /// Batches that are read or worked on at once.
+    pub requests_max: usize,
 }
 
 /// The one memory budget.
@@ -151,9 +171,9 @@ pub enum Error {
     /// It cannot be read.
     #[error(transparent)]
     Load(#[from] config::Error),
-    /// Keys make no sense.
+    /// Keys, limits or the guard make no sense.
     #[error(transparent)]
-    Keys(#[from] KeysError),
+    Admit(#[from] admit::Error),
     /// Rules or routes make no sense.
     #[error(transparent)]
     Rules(#[from] rulebook::Error),
@@ -264,8 +284,8 @@ impl Settings {
 
     /// Checks what no section can check alone.
     pub fn check(&self) -> Result<(), Error> {
-        let keys = Keys::new(&self.keys)?;
-        if keys.is_open() && !self.listen.ip().is_loopback() {
+        self.terms().check()?;
+        if self.keys.is_empty() && !self.listen.ip().is_loopback() {
             return Err(Error::Open(self.listen));
         }
         self.rulebook()?;
@@ -327,7 +347,9 @@ impl Settings {
     /// What the memory budget is cut into. Caches fill up in any case, so their caps are held back.
     pub fn memory_plan(&self) -> Plan {
         let remembered = self.dedupe.batches_max as u64 * REMEMBERED_BYTES;
-        let mut caches = vec![("dedupe", remembered), ("buffers", routed::space::BYTES_MAX)];
+        let known = self.limits.addresses_max as u64 * admit::limits::ADDRESS_BYTES;
+        let buffers = ("buffers", routed::space::BYTES_MAX);
+        let mut caches = vec![("dedupe", remembered), ("addresses", known), buffers];
         if self.kafka.brokers.is_empty() {
             // Lines that are to be written, and half of that in buffers to be used again.
             caches.push(("store", self.store.buffer_bytes_max as u64 * 3 / 2));
@@ -365,9 +387,24 @@ impl Settings {
         }
     }
 
-    /// The door's part of the limits.
-    pub fn door(&self) -> admit::Settings {
-        admit::Settings { body_bytes_max: self.limits.body_bytes_max, body_ms: self.limits.body_ms }
+    /// What the door obeys: all of it may change while the gateway runs, but for
+    /// `limits.addresses_max`.
+    pub fn terms(&self) -> admit::Terms {
+        let limits = &self.limits;
+        let limits = admit::Settings {
+            body_bytes_max: limits.body_bytes_max,
+            body_ms: limits.body_ms,
+            address_rate: limits.address_rate,
+            address_burst: limits.address_burst,
+            key_rate: limits.key_rate,
+            key_burst: limits.key_burst,
+            app_events_rate: limits.app_events_rate,
+            app_bytes_rate: limits.app_bytes_rate,
+            app_burst_ms: limits.app_burst_ms,
+            addresses_max: limits.addresses_max,
+            requests_max: limits.requests_max,
+        };
+        admit::Terms { keys: self.keys.clone(), limits, guard: self.guard.clone() }
     }
 
     /// Worker threads.
@@ -390,6 +427,7 @@ impl Default for Settings {
             log: log::Settings::default(),
             http: accept::Settings::default(),
             limits: Limits::default(),
+            guard: admit::guard::Settings::default(),
             memory: Memory::default(),
             pressure: pressure::Settings::default(),
             raw: Raw::default(),
@@ -428,6 +466,15 @@ impl Default for Limits {
             events_max: split.events_max,
             event_bytes_max: split.event_bytes_max,
             output_bytes_max: 32 << 20,
+            address_rate: door.address_rate,
+            address_burst: door.address_burst,
+            key_rate: door.key_rate,
+            key_burst: door.key_burst,
+            app_events_rate: door.app_events_rate,
+            app_bytes_rate: door.app_bytes_rate,
+            app_burst_ms: door.app_burst_ms,
+            addresses_max: door.addresses_max,
+            requests_max: door.requests_max,
         }
     }
 }

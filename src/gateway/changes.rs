@@ -10,8 +10,10 @@ use toml::{Table, Value};
 use crate::settings::Settings;
 
 /// What may change while the gateway runs: a key, or a section with everything in it.
-const LIVE: [&str; 7] =
-    ["keys", "limits", "rules", "routes", "sdk", "admin.token", "admin.token_file"];
+const LIVE: [&str; 8] =
+    ["keys", "limits", "guard", "rules", "routes", "sdk", "admin.token", "admin.token_file"];
+/// What may not, although its section may: the size of what survives a change.
+const FIXED: [&str; 1] = ["limits.addresses_max"];
 
 /// Keys that differ.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -49,9 +51,10 @@ impl Changes {
 }
 
 fn is_live(key: &str) -> bool {
-    LIVE.iter().any(|live| {
-        key.strip_prefix(live).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-    })
+    !FIXED.contains(&key)
+        && LIVE.iter().any(|live| {
+            key.strip_prefix(live).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        })
 }
 
 fn table(settings: &Settings) -> Table {
@@ -97,6 +100,7 @@ mod tests {
         assert_eq!(live, ["admin.token", "limits.events_max", "rules", "sdk.documents"]);
         assert_eq!(fixed, ["kafka.brokers", "workers"]);
         assert_eq!(between("workers = 3", "workers = 3"), (vec![], vec![]));
+        assert_eq!(between("", "[limits]\naddresses_max = 7").1, ["limits.addresses_max"]);
         assert_eq!(between("", "[admin]\nlisten = '127.0.0.1:1'").1, ["admin.listen"]);
     }
 

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 use crate::accept;
 use crate::admin;
-use crate::admit::{self, Documents, Door, Edge, Keys, Policy, watch as pressure};
+use crate::admit::{self, Counters, Documents, Door, Edge, Policy, watch as pressure};
 use crate::clock;
 use crate::config::texts;
 use crate::deliver::drain::{self, files};
@@ -141,7 +141,8 @@ impl Gateway {
             settings.rulebook().map_err(settings::Error::from)?,
         )?;
         let books = Arc::new(books);
-        let policy = Arc::new(ArcSwap::from_pointee(policy(&settings)?));
+        let counters = Counters::new(settings.limits.addresses_max);
+        let policy = Arc::new(ArcSwap::from_pointee(policy(&settings, &counters)?));
         let (stop, stopping) = watch::channel(false);
         let (gone, is_gone) = watch::channel(false);
         let (budget, signal, cost) = memory::plan(&settings);
@@ -162,7 +163,12 @@ impl Gateway {
         let told = Arc::clone(&policy);
         let edge = Arc::new(Edge {
             policy: Arc::clone(&policy),
-            door: Door { budget: Arc::clone(&budget), signal: Arc::clone(&signal) },
+            counters: Arc::clone(&counters),
+            door: Door {
+                budget: Arc::clone(&budget),
+                signal: Arc::clone(&signal),
+                working: Arc::default(),
+            },
             ingest: Arc::new(Ingest {
                 books: Arc::clone(&books),
                 dedupe: delivery.dedupe,
@@ -175,6 +181,8 @@ impl Gateway {
             }),
             tasks: admit::Tasks::default(),
         });
+        let guarding =
+            admit::guard::run(Arc::clone(&policy), Arc::clone(&counters), is_gone.clone());
         let drain = Duration::from_millis(settings.drain_ms);
         let connections = Arc::default();
         let life = accept::Life { stopping, drain, connections, budget };
@@ -188,6 +196,7 @@ impl Gateway {
             source,
             books: Arc::clone(&books),
             policy: Arc::clone(&policy),
+            counters: Arc::clone(&counters),
             clusters: delivery.clusters.clone(),
             standing: Arc::clone(&standing),
         })?;
@@ -200,6 +209,7 @@ impl Gateway {
             signal,
             books,
             policy,
+            counters,
             standing,
             orders: reloader.orders(),
         };
@@ -211,7 +221,7 @@ impl Gateway {
             admin_address: admin.local_addr()?,
             drain,
             workers: workers(listeners, &edge, &life, &settings)?,
-            admin: Some(thread("admin", operate(admin, status, watching, is_gone))?),
+            admin: Some(thread("admin", operate(admin, status, watching, guarding, is_gone))?),
             stop,
             gone,
             clusters: delivery.clusters,
@@ -264,13 +274,10 @@ impl Gateway {
 }
 
 /// What the edge obeys under these settings.
-fn policy(settings: &Settings) -> Result<Policy, Error> {
+fn policy(settings: &Settings, counters: &Counters) -> Result<Policy, Error> {
     let documents = Documents::open(settings.documents(), &settings.announced(), clock::now_ms())?;
-    Ok(Policy {
-        keys: Keys::new(&settings.keys).map_err(settings::Error::from)?,
-        settings: settings.door(),
-        documents,
-    })
+    let policy = Policy::compile(&settings.terms(), documents, counters);
+    Ok(policy.map_err(settings::Error::from)?)
 }
 
 /// What the watch over the pressure needs.
@@ -280,14 +287,16 @@ struct Watching {
     signal: Arc<Signal>,
 }
 
-/// The operators' pages, and the watch over the pressure beside them.
+/// The operators' pages, and beside them the watch over the pressure and the guard.
 async fn operate(
     admin: TcpListener,
     status: Status,
     watching: Watching,
+    guarding: impl Future<Output = ()> + Send + 'static,
     gone: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     tokio::spawn(supervise(watching, gone.clone()));
+    tokio::spawn(guarding);
     admin::serve(admin, Arc::new(status), gone).await
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 use super::changes::Changes;
 use super::lookout::Lookout;
 use super::{Error, delivery, fit};
-use crate::admit::Policy;
+use crate::admit::{Counters, Policy};
 use crate::clock;
 use crate::rulebook::Rulebooks;
 use crate::settings::{self, Settings};
@@ -99,6 +99,7 @@ pub(super) struct Parts {
     pub(super) source: Option<Source>,
     pub(super) books: Arc<Rulebooks>,
     pub(super) policy: Arc<ArcSwap<Policy>>,
+    pub(super) counters: Arc<Counters>,
     pub(super) clusters: Vec<delivery::Served>,
     pub(super) standing: Arc<ArcSwap<Standing>>,
 }
@@ -269,7 +270,7 @@ impl Parts {
             return Err(Refused::Records { new, old });
         }
         let book = effective.rulebook().map_err(settings::Error::from).map_err(Error::from)?;
-        let policy = super::policy(&effective)?;
+        let policy = super::policy(&effective, &self.counters)?;
         let now = self.policy.load();
         policy.documents.may_follow(&now.documents).map_err(Error::from)?;
         if policy.documents.differ(&now.documents) {

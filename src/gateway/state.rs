@@ -14,7 +14,7 @@ use super::delivery::Served;
 use super::reload::{Orders, Outcome, Standing};
 use crate::accept;
 use crate::admin::{self, Guard};
-use crate::admit::Policy;
+use crate::admit::{Counters, Policy};
 use crate::clock;
 use crate::deliver::drain::files;
 use crate::deliver::sinks::Cluster as _;
@@ -33,6 +33,7 @@ pub(super) struct Status {
     pub(super) signal: Arc<Signal>,
     pub(super) books: Arc<Rulebooks>,
     pub(super) policy: Arc<ArcSwap<Policy>>,
+    pub(super) counters: Arc<Counters>,
     pub(super) standing: Arc<ArcSwap<Standing>>,
     pub(super) orders: Orders,
 }
@@ -138,6 +139,7 @@ impl admin::Status for Status {
             "documents": documents,
             "pressure": self.pressure(),
             "memory": self.memory(),
+            "talkers": self.counters.talkers(),
             "connections": { "open": self.life.connections.load(Ordering::Acquire) },
             "journal": self.journal(),
             "clusters": clusters,

@@ -28,6 +28,14 @@ pub const CONNECTIONS: &str = "tidegate_http_connections";
 pub const CONNECTIONS_REFUSED: &str = "tidegate_http_connections_refused_total";
 /// Counter `{class}`: batches refused because their class pauses under pressure.
 pub const PAUSED: &str = "tidegate_paused_batches_total";
+/// Counter `{cause}`: episodes in which an address was put under the guard's tighter limit.
+pub const GUARD_EPISODES: &str = "tidegate_guard_episodes_total";
+/// Gauge: addresses under the guard's tighter limit.
+pub const GUARDED: &str = "tidegate_guarded_addresses";
+/// Gauge: addresses that the limits remember.
+pub const ADDRESSES_KNOWN: &str = "tidegate_known_addresses";
+/// Counter: addresses that were forgotten because others needed their place.
+pub const ADDRESSES_EVICTED: &str = "tidegate_evicted_addresses_total";
 /// Gauge: the pressure level, 0 to 3.
 pub const PRESSURE: &str = "tidegate_pressure_level";
 /// Gauge `{part}`: bytes of the memory budget by who holds them; caches with their caps.
@@ -113,6 +121,10 @@ fn describe() {
     gauge!(CONNECTIONS, "open client connections");
     counter!(CONNECTIONS_REFUSED, "connections closed because http.connections_max was reached");
     counter!(PAUSED, "batches refused because their class pauses under pressure");
+    counter!(GUARD_EPISODES, "episodes in which an address was guarded, by cause");
+    gauge!(GUARDED, "addresses under the guard's tighter limit");
+    gauge!(ADDRESSES_KNOWN, "addresses that the limits remember");
+    counter!(ADDRESSES_EVICTED, "addresses forgotten because others needed their place");
     gauge!(PRESSURE, "pressure level: 0 normal, 1 sample bulk, 2 bulk pauses, 3 only critical");
     gauge!(MEMORY, "bytes of the memory budget by who holds them; caches with their caps");
     gauge!(MEMORY_USED, "bytes of the memory budget in use, the sum of its parts");

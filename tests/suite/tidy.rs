@@ -24,7 +24,7 @@ const SIDEWAYS: [(&str, &str, &str); 4] = [
 ];
 
 /// Crates, and the only places that may name them.
-const FENCES: [(&str, &[&str]); 9] = [
+const FENCES: [(&str, &[&str]); 10] = [
     ("hyper", &["src/accept/", "src/admit/", "src/admin/"]),
     ("hyper_util", &["src/accept/", "src/admin/"]),
     ("http_body_util", &["src/admit/", "src/admin/"]),
@@ -32,6 +32,7 @@ const FENCES: [(&str, &[&str]); 9] = [
     ("flate2", &["src/decode/"]),
     ("zstd", &["src/decode/"]),
     ("socket2", &["src/accept/"]),
+    ("tower", &["src/admit/"]),
     ("anyhow", &["src/commands/"]),
     ("metrics_exporter_prometheus", &["src/telemetry/", "src/gateway/"]),
 ];

@@ -48,13 +48,8 @@ const TARGET: &str = "/v1/batch?key=wk_suite";
 #[test]
 fn bad_requests_end_as_the_table_says_and_spoil_nothing_else() {
     let mut served = Served::start(|settings| {
-        let key = |key: &str, kind| Key {
-            key: key.into(),
-            key_file: "".into(),
-            app: "suite".to_owned(),
-            kind,
-            class: 1,
-        };
+        let key =
+            |key: &str, kind| Key { key: key.into(), app: "suite".into(), kind, ..Key::default() };
         settings.keys = vec![key(PUBLIC, Kind::Public), key(SECRET, Kind::Secret)];
     });
     let rows = table();

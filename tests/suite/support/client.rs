@@ -4,8 +4,10 @@
 //! writing where a server has stopped reading, because then the answer is what a test is after.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 /// One request in the making.
 #[derive(Debug, Clone)]
@@ -121,11 +123,22 @@ impl Client {
     }
 
     pub(crate) fn try_connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Self::over(TcpStream::connect_timeout(&address, PATIENCE)?)
+    }
+
+    fn over(stream: TcpStream) -> io::Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
         Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    /// Connects from a given address of this machine: all of 127.0.0.0/8 is.
+    pub(crate) fn connect_from(address: SocketAddr, source: Ipv4Addr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((source, 0)).into()).expect("an address of this machine");
+        socket.connect_timeout(&address.into(), PATIENCE).expect("a connection to the gateway");
+        Self::over(socket.into()).expect("a connection to the gateway")
     }
 
     /// Sends a request and reads its answer.
