@@ -32,7 +32,7 @@ const BROKER_DEFAULT: u64 = 1_048_588;
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Where batches come in.
-    pub listen: SocketAddr,
+    pub listen: accept::Addresses,
     /// Where everything durable is kept.
     pub data_dir: PathBuf,
     /// Worker threads; 0 is one per core.
@@ -43,12 +43,16 @@ pub struct Settings {
     pub retry_ms: u64,
     /// How often the files of the configuration are looked at for changes; 0 for never.
     pub watch_ms: u64,
+    /// Proxies that may say who their client is.
+    pub trusted_proxies: Vec<accept::Network>,
     /// `[admin]`.
     pub admin: Admin,
     /// `[log]`.
     pub log: log::Settings,
     /// `[http]`.
     pub http: accept::Settings,
+    /// `[tls]`.
+    pub tls: accept::tls::Settings,
     /// `[limits]`.
     pub limits: Limits,
     /// `[guard]`.
@@ -69,6 +73,8 @@ pub struct Settings {
     pub kafka: kafka::Settings,
     /// `[sdk]`.
     pub sdk: Sdk,
+    /// `[[listeners]]`.
+    pub listeners: Vec<Listener>,
     /// `[[keys]]`.
     pub keys: Vec<Key>,
     /// `[[rules]]`.
@@ -89,10 +95,26 @@ pub struct Admin {
     pub token_file: PathBuf,
 }
 
+/// A further listener, where it differs from the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Where.
+    pub address: accept::Address,
+    /// Whether it speaks TLS; as a rule, if `[tls]` has a certificate.
+    pub tls: Option<bool>,
+    /// Whether connections begin with a PROXY header; as a rule, what `[http]` says.
+    pub proxy_protocol: Option<accept::ProxyProtocol>,
+}
+
 /// What a batch may hold. Each limit has a refusal of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
+    /// Open connections.
+    pub connections_max: u64,
+    /// Open connections of one address, or of one /64 of IPv6.
+    pub connections_per_address_max: u64,
     /// Largest body as sent.
     pub body_bytes_max: u64,
     /// How long a body may take from its head to its last byte.
@@ -197,7 +219,13 @@ pub enum Error {
     #[error(
         "no [[keys]] are configured and listen = {0} is not a loopback address; add keys, or listen on 127.0.0.1"
     )]
-    Open(SocketAddr),
+    Open(accept::Address),
+    /// Nobody could come in.
+    #[error("listen is empty and there are no [[listeners]]; write listen = \"127.0.0.1:8080\"")]
+    Deaf,
+    /// A listener that nobody could use.
+    #[error("listener {0}: {1}")]
+    Listener(accept::Address, &'static str),
     /// A number makes no sense.
     #[error("{key} = {value}: {message}")]
     Number {
@@ -259,9 +287,9 @@ impl Settings {
         let security = &self.kafka.security;
         let single = [&self.admin.token_file, &security.password_file, &security.key_password_file];
         let keys = self.keys.iter().map(|key| &key.key_file);
-        let secrets = single.into_iter().chain(keys).filter(|path| !path.as_os_str().is_empty());
-        let documents = documents::files(self.documents());
-        secrets.cloned().chain(documents).collect()
+        let all = single.into_iter().chain(keys).chain(self.tls.files());
+        let all = all.filter(|path| !path.as_os_str().is_empty()).cloned();
+        all.chain(documents::files(self.documents())).collect()
     }
 
     /// Where SDK documents are.
@@ -285,9 +313,7 @@ impl Settings {
     /// Checks what no section can check alone.
     pub fn check(&self) -> Result<(), Error> {
         self.terms().check()?;
-        if self.keys.is_empty() && !self.listen.ip().is_loopback() {
-            return Err(Error::Open(self.listen));
-        }
+        self.check_listeners(self.keys.is_empty())?;
         self.rulebook()?;
         self.kafka.security.check()?;
         let number = |key, value, ok: bool, message| {
@@ -319,6 +345,51 @@ impl Settings {
             limits.inflated_bytes_max <= 1 << 30 && limits.output_bytes_max <= 1 << 30,
             "and output_bytes_max must be at most 1 GiB",
         )
+    }
+
+    fn check_listeners(&self, is_open: bool) -> Result<(), Error> {
+        let wanted = self.wanted();
+        if wanted.is_empty() {
+            return Err(Error::Deaf);
+        }
+        for listener in wanted {
+            if is_open && !listener.address.is_local() {
+                return Err(Error::Open(listener.address));
+            }
+            if listener.tls && !self.tls.is_on() {
+                return Err(Error::Listener(listener.address, "tls needs [tls] cert and key"));
+            }
+            if listener.proxy && self.trusted_proxies.is_empty() {
+                let message = "proxy_protocol needs trusted_proxies; nobody else may send it";
+                return Err(Error::Listener(listener.address, message));
+            }
+        }
+        self.http.check().map_err(|(key, value, message)| Error::Number { key, value, message })
+    }
+
+    /// Every listener of batches: `listen`, then `[[listeners]]`.
+    pub fn wanted(&self) -> Vec<accept::Wanted> {
+        let proxied = |option: Option<accept::ProxyProtocol>| {
+            option.unwrap_or(self.http.proxy_protocol) == accept::ProxyProtocol::Required
+        };
+        let wanted = |address: &accept::Address, tls: Option<bool>, proxy| accept::Wanted {
+            address: address.clone(),
+            tls: tls.unwrap_or(self.tls.is_on()),
+            proxy: proxied(proxy),
+        };
+        let simple = self.listen.0.iter().map(|address| wanted(address, None, None));
+        let own =
+            self.listeners.iter().map(|one| wanted(&one.address, one.tls, one.proxy_protocol));
+        simple.chain(own).collect()
+    }
+
+    /// The limits of connections.
+    pub fn connections(&self) -> accept::Limits {
+        accept::Limits {
+            connections_max: self.limits.connections_max,
+            connections_per_address_max: self.limits.connections_per_address_max,
+            handshakes_max: self.tls.handshakes_max,
+        }
     }
 
     /// The rulebook that this configuration describes.
@@ -394,6 +465,8 @@ impl Settings {
         let limits = admit::Settings {
             body_bytes_max: limits.body_bytes_max,
             body_ms: limits.body_ms,
+            body_rate_min: self.http.body_rate_min,
+            body_grace_ms: self.http.body_grace_ms,
             address_rate: limits.address_rate,
             address_burst: limits.address_burst,
             key_rate: limits.key_rate,
@@ -417,15 +490,17 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)).into(),
             data_dir: PathBuf::from("data"),
             workers: 0,
             drain_ms: 10_000,
             retry_ms: 5_000,
             watch_ms: 1_000,
+            trusted_proxies: Vec::new(),
             admin: Admin::default(),
             log: log::Settings::default(),
             http: accept::Settings::default(),
+            tls: accept::tls::Settings::default(),
             limits: Limits::default(),
             guard: admit::guard::Settings::default(),
             memory: Memory::default(),
@@ -436,6 +511,7 @@ impl Default for Settings {
             store: file::Settings::default(),
             kafka: kafka::Settings::default(),
             sdk: Sdk::default(),
+            listeners: Vec::new(),
             keys: Vec::new(),
             rules: Vec::new(),
             routes: Vec::new(),
@@ -455,6 +531,8 @@ impl Default for Limits {
         let (door, decode) = (admit::Settings::default(), decode::Limits::default());
         let split = split::Limits::default();
         Self {
+            connections_max: 20_000,
+            connections_per_address_max: 2_000,
             body_bytes_max: door.body_bytes_max,
             body_ms: door.body_ms,
             inflated_bytes_max: decode.inflated_bytes_max,
@@ -503,9 +581,24 @@ mod tests {
     #[test]
     fn an_open_gateway_listens_on_loopback_only() {
         let listen = SocketAddr::from(([0, 0, 0, 0], 8080));
-        let open = Settings { listen, ..Settings::default() };
+        let open = Settings { listen: listen.into(), ..Settings::default() };
         let text = open.check().expect_err("refused").to_string();
         assert!(text.contains("[[keys]]") && text.contains("0.0.0.0:8080"), "{text}");
+    }
+
+    #[test]
+    fn listeners_that_nobody_could_use_are_refused() {
+        let refused = |text: &str| {
+            let settings: Settings = toml::from_str(text).expect("TOML");
+            settings.check().expect_err(text).to_string()
+        };
+        assert!(refused("listen = []").contains("listen is empty"));
+        let one = "listen = []\n[[listeners]]\naddress = \"127.0.0.1:0\"\n";
+        assert!(refused(&format!("{one}tls = true")).contains("[tls] cert"));
+        let proxied = refused(&format!("{one}proxy_protocol = \"required\""));
+        assert!(proxied.contains("trusted_proxies"), "{proxied}");
+        assert!(refused("[http]\nhead_ms = 0").contains("http.head_ms"));
+        toml::from_str::<Settings>(one).expect("TOML").check().expect("a listener");
     }
 
     #[test]

@@ -103,6 +103,10 @@ pub struct Settings {
     pub addresses_max: usize,
     /// Batches that are read or worked on at once.
     pub requests_max: usize,
+    /// Bytes a second that a body has to bring on average ...
+    pub body_rate_min: u64,
+    /// ... once it has taken so long.
+    pub body_grace_ms: u64,
 }
 
 impl Default for Settings {
@@ -110,6 +114,8 @@ impl Default for Settings {
         Self {
             body_bytes_max: 900 << 10,
             body_ms: 30_000,
+            body_rate_min: 240,
+            body_grace_ms: 5_000,
             address_rate: 0,
             address_burst: 200,
             key_rate: 0,

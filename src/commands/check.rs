@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use crate::accept;
 use crate::admit::Documents;
 use crate::clock;
 use crate::settings::Settings;
@@ -10,7 +11,8 @@ use crate::settings::Settings;
 use super::say;
 
 pub(super) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
-    // Whoever reached this point has passed Settings::load.
+    // Whoever reached this point has passed Settings::load, which opens no further files.
+    accept::tls::Certificates::load(&settings.tls)?;
     say(effective(settings)?.trim_end());
     Ok(ExitCode::SUCCESS)
 }

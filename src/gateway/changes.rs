@@ -10,10 +10,25 @@ use toml::{Table, Value};
 use crate::settings::Settings;
 
 /// What may change while the gateway runs: a key, or a section with everything in it.
-const LIVE: [&str; 8] =
-    ["keys", "limits", "guard", "rules", "routes", "sdk", "admin.token", "admin.token_file"];
-/// What may not, although its section may: the size of what survives a change.
-const FIXED: [&str; 1] = ["limits.addresses_max"];
+const LIVE: [&str; 14] = [
+    "keys",
+    "limits",
+    "guard",
+    "rules",
+    "routes",
+    "sdk",
+    "admin.token",
+    "admin.token_file",
+    "tls.cert",
+    "tls.key",
+    "tls.client_ca",
+    "tls.client_auth",
+    "tls.client_crl",
+    "tls.certificates",
+];
+/// What may not, although its section may: what listeners and counters were made with.
+const FIXED: [&str; 3] =
+    ["limits.addresses_max", "limits.connections_max", "limits.connections_per_address_max"];
 
 /// Keys that differ.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -44,6 +59,10 @@ impl Changes {
             if is_other {
                 found.insert(key.to_owned());
             }
+        }
+        if old.tls.is_on() != new.tls.is_on() {
+            // Listeners speak TLS or they do not.
+            found.insert("tls".to_owned());
         }
         let (live, fixed) = found.into_iter().partition(|key| is_live(key));
         Self { live, fixed }
@@ -101,6 +120,9 @@ mod tests {
         assert_eq!(fixed, ["kafka.brokers", "workers"]);
         assert_eq!(between("workers = 3", "workers = 3"), (vec![], vec![]));
         assert_eq!(between("", "[limits]\naddresses_max = 7").1, ["limits.addresses_max"]);
+        let tls = |cert: &str| format!("[tls]\ncert = '{cert}'\nkey = 'k'\n");
+        assert_eq!(between(&tls("a"), &tls("b")), (vec!["tls.cert".to_owned()], vec![]));
+        assert_eq!(between("", &tls("a")).1, ["tls"]);
         assert_eq!(between("", "[admin]\nlisten = '127.0.0.1:1'").1, ["admin.listen"]);
     }
 

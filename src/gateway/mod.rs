@@ -22,7 +22,7 @@ use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
-use crate::accept;
+use crate::accept::{self, tls::Certificates};
 use crate::admin;
 use crate::admit::{self, Counters, Documents, Door, Edge, Policy, watch as pressure};
 use crate::clock;
@@ -72,10 +72,13 @@ pub enum Error {
         /// The option.
         key: &'static str,
         /// Its value.
-        address: SocketAddr,
+        address: String,
         /// What the system said.
         source: std::io::Error,
     },
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] accept::tls::Error),
     /// The data directory.
     #[error("data_dir {dir}: {source}")]
     Data {
@@ -105,7 +108,7 @@ pub enum Error {
 
 /// A running gateway.
 pub struct Gateway {
-    ingest_address: SocketAddr,
+    ingest_address: Option<SocketAddr>,
     admin_address: SocketAddr,
     drain: Duration,
     stop: watch::Sender<bool>,
@@ -133,6 +136,7 @@ impl Gateway {
     ) -> Result<Self, Error> {
         settings.check()?;
         let written = settings.clone();
+        let certificates = accept::tls::Certificates::load(&settings.tls)?;
         fit::to_clusters(&mut settings)?;
         let data = |source| Error::Data { dir: settings.data_dir.display().to_string(), source };
         let node = texts::node_id(&settings.data_dir).map_err(data)?;
@@ -156,6 +160,7 @@ impl Gateway {
         let standing = Arc::new(ArcSwap::from_pointee(Standing {
             settings: written,
             effective: settings.clone(),
+            certificates: reload::print_of(&settings.tls),
             version: 1,
             since_ms: clock::now_ms(),
             rejected: None,
@@ -186,17 +191,18 @@ impl Gateway {
         let drain = Duration::from_millis(settings.drain_ms);
         let connections = Arc::default();
         let life = accept::Life { stopping, drain, connections, budget };
-        let listen = |key, address| move |source| Error::Listen { key, address, source };
-        let listeners = accept::bind(settings.listen, settings.workers())
-            .map_err(listen("listen", settings.listen))?;
-        let admin = accept::bind(settings.admin.listen, 1)
-            .map_err(listen("admin.listen", settings.admin.listen))?
+        let listeners = listeners(&settings)?;
+        let ingest_address = listeners.iter().flatten().find_map(accept::Listener::tcp);
+        let address = settings.admin.listen;
+        let admin = accept::bind(address, 1)
+            .map_err(|source| not_listening("admin.listen", &address, source))?
             .remove(0);
         let reloader = Reloader::start(reload::Parts {
             source,
             books: Arc::clone(&books),
             policy: Arc::clone(&policy),
             counters: Arc::clone(&counters),
+            certificates: certificates.clone(),
             clusters: delivery.clusters.clone(),
             standing: Arc::clone(&standing),
         })?;
@@ -212,15 +218,14 @@ impl Gateway {
             counters,
             standing,
             orders: reloader.orders(),
+            certificates: certificates.clone(),
         };
-        let first = |listener: Option<&TcpListener>| {
-            listener.map_or(Ok(settings.listen), TcpListener::local_addr)
-        };
+        let front = front(&settings, certificates.clone(), life);
         Ok(Self {
-            ingest_address: first(listeners.first())?,
+            ingest_address,
             admin_address: admin.local_addr()?,
             drain,
-            workers: workers(listeners, &edge, &life, &settings)?,
+            workers: workers(listeners, &edge, &front, drain)?,
             admin: Some(thread("admin", operate(admin, status, watching, guarding, is_gone))?),
             stop,
             gone,
@@ -231,9 +236,9 @@ impl Gateway {
         })
     }
 
-    /// Where batches come in.
+    /// Where batches come in: the first TCP listener. Without one it is 0.0.0.0:0.
     pub fn ingest_address(&self) -> SocketAddr {
-        self.ingest_address
+        self.ingest_address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 
     /// Where operators look.
@@ -321,22 +326,53 @@ async fn supervise(watching: Watching, gone: watch::Receiver<bool>) {
     }
 }
 
-fn workers(
-    listeners: Vec<TcpListener>,
-    edge: &Arc<Edge>,
-    life: &accept::Life,
+fn not_listening(key: &'static str, address: &impl ToString, source: std::io::Error) -> Error {
+    Error::Listen { key, address: address.to_string(), source }
+}
+
+/// The listeners of every worker.
+fn listeners(settings: &Settings) -> Result<Vec<Vec<accept::Listener>>, Error> {
+    let (count, mode) = (settings.workers(), settings.http.socket_mode.0);
+    let mut workers: Vec<_> = (0..count).map(|_| Vec::new()).collect();
+    for wanted in settings.wanted() {
+        let opened = accept::open(&wanted, count, mode)
+            .map_err(|source| not_listening("listen", &wanted.address, source))?;
+        for (of_worker, more) in workers.iter_mut().zip(opened) {
+            of_worker.extend(more);
+        }
+        let (address, tls, proxy) = (wanted.address, wanted.tls, wanted.proxy);
+        tracing::info!(%address, tls, proxy, "listening");
+    }
+    Ok(workers)
+}
+
+fn front(
     settings: &Settings,
+    certificates: Option<Arc<Certificates>>,
+    life: accept::Life,
+) -> Arc<accept::Front> {
+    let trusted = accept::Networks::new(&settings.trusted_proxies);
+    let handshake = Duration::from_millis(settings.tls.handshake_ms);
+    let tls = certificates.map(|certificates| (certificates, handshake));
+    accept::Front::new(settings.http.clone(), settings.connections(), trusted, tls, life)
+}
+
+fn workers(
+    listeners: Vec<Vec<accept::Listener>>,
+    edge: &Arc<Edge>,
+    front: &Arc<accept::Front>,
+    drain: Duration,
 ) -> Result<Vec<JoinHandle<()>>, Error> {
     let mut workers = Vec::with_capacity(listeners.len());
-    for (at, listener) in listeners.into_iter().enumerate() {
-        let (tasks, drain) = (edge.tasks.clone(), life.drain);
-        let (edge, life, http) = (Arc::clone(edge), life.clone(), settings.http.clone());
+    for (at, listeners) in listeners.into_iter().enumerate() {
+        let tasks = edge.tasks.clone();
+        let (edge, front) = (Arc::clone(edge), Arc::clone(front));
         let answer = move |request, peer| {
             let edge = Arc::clone(&edge);
             async move { edge.answer(request, peer).await }
         };
         let serve = async move {
-            accept::serve(listener, http, life, answer).await?;
+            accept::serve(listeners, front, answer).await?;
             if tokio::time::timeout(drain, tasks.idle()).await.is_err() {
                 tracing::warn!("batches were cut off after drain_ms");
             }

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 use super::delivery::Served;
 use super::reload::{Orders, Outcome, Standing};
-use crate::accept;
+use crate::accept::{self, tls::Certificates};
 use crate::admin::{self, Guard};
 use crate::admit::{Counters, Policy};
 use crate::clock;
@@ -36,6 +36,7 @@ pub(super) struct Status {
     pub(super) counters: Arc<Counters>,
     pub(super) standing: Arc<ArcSwap<Standing>>,
     pub(super) orders: Orders,
+    pub(super) certificates: Option<Arc<Certificates>>,
 }
 
 impl Status {
@@ -117,6 +118,9 @@ impl admin::Status for Status {
             metrics::gauge!(names::KAFKA_QUEUE, "cluster" => cluster.name).set(depth);
             // Shows its bytes.
             drop(cluster.parks.parked());
+        }
+        if let Some(certificates) = &self.certificates {
+            certificates.tell();
         }
         metrics::gauge!(names::CONNECTIONS)
             .set(self.life.connections.load(Ordering::Acquire) as f64);
