@@ -40,10 +40,12 @@ pub struct Certificates {
 
 /// What has been read and found to be good.
 #[derive(Debug)]
-struct Loaded {
+pub struct Loaded {
     config: Arc<ServerConfig>,
     /// Each certificate's file, and when it ends.
     ends: Vec<(String, i64)>,
+    /// Of all that was read.
+    print: u64,
 }
 
 impl Certificates {
@@ -63,14 +65,28 @@ impl Certificates {
 
     /// Reads all files anew, for handshakes from now on; what is open stays as it is. After an
     /// error nothing has changed. Sessions from before cannot be resumed: their clients may have
-    /// been revoked since.
+    /// been revoked since. Without a difference nothing happens.
     pub fn reload(&self, settings: &Settings) -> Result<(), Error> {
-        let loaded = files::load(settings).and_then(|loaded| loaded.ok_or(Error::Off));
-        let result = if loaded.is_ok() { "ok" } else { "refused" };
-        metrics::counter!(names_of_metrics::TLS_RELOADS, "result" => result).increment(1);
-        self.current.store(Arc::new(loaded?));
-        self.tell();
+        if let Some(loaded) = self.prepare(settings)? {
+            self.replace(loaded);
+        }
         Ok(())
+    }
+
+    /// The first half of it: reads and checks, and changes nothing; nothing when all is as it was.
+    pub fn prepare(&self, settings: &Settings) -> Result<Option<Loaded>, Error> {
+        let loaded = files::load(settings).and_then(|loaded| loaded.ok_or(Error::Off));
+        if loaded.is_err() {
+            metrics::counter!(names_of_metrics::TLS_RELOADS, "result" => "refused").increment(1);
+        }
+        loaded.map(|loaded| (loaded.print != self.current.load().print).then_some(loaded))
+    }
+
+    /// The second half, which cannot fail.
+    pub fn replace(&self, loaded: Loaded) {
+        self.current.store(Arc::new(loaded));
+        metrics::counter!(names_of_metrics::TLS_RELOADS, "result" => "ok").increment(1);
+        self.tell();
     }
 
     /// Sets the metric that says how long each certificate is still good for.
