@@ -73,12 +73,6 @@ impl Line {
     fn named(&self, headers: &HeaderMap, form: forwarded::Form) -> IpAddr {
         forwarded::client(headers, form, &self.front.trusted, self.peer.address)
     }
-
-    /// Whether this reply is its connection's last. With HTTP/2 the connection says so itself.
-    fn is_last(&self, turn: &Turn) -> bool {
-        !self.streams
-            && (turn.number() >= self.front.http.requests_per_connection_max || turn.is_last())
-    }
 }
 
 /// Answers requests one at a time, over one connection.
@@ -91,20 +85,19 @@ where
     F: Future<Output = Response<B>> + Send + 'static,
     B: Body<Data = Bytes, Error = Infallible> + Unpin + Send + 'static,
 {
-    let line = Arc::new(line);
+    // With HTTP/2 the connection itself says which requests are its last.
+    let says_last = !line.streams;
+    let requests_max = line.front.http.requests_per_connection_max;
     hyper::service::service_fn(move |request: Request<Incoming>| {
-        let turn = line.begin();
-        let is_last = turn.as_ref().is_ok_and(|turn| line.is_last(turn));
         // Nothing is begun for a stream that is refused.
-        let answered = turn.map(|turn| {
+        let answered = line.begin().map(|turn| {
             let peer = line.peer(request.headers());
             (turn, answer(request, peer))
         });
-        let line = Arc::clone(&line);
         async move {
             let (turn, answered) = answered?;
             let mut response = answered.await;
-            if is_last || line.is_last(&turn) {
+            if says_last && (turn.number() >= requests_max || turn.is_last()) {
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(response.map(|body| turn.reply(body)))

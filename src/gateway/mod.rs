@@ -160,7 +160,6 @@ impl Gateway {
         let standing = Arc::new(ArcSwap::from_pointee(Standing {
             settings: written,
             effective: settings.clone(),
-            certificates: reload::print_of(&settings.tls),
             version: 1,
             since_ms: clock::now_ms(),
             rejected: None,

@@ -5,7 +5,6 @@
 //! why not. One thread does this, so orders never overlap. Must never leave a mixture behind, nor
 //! touch a worker's thread.
 
-use std::hash::{Hash as _, Hasher as _};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -13,13 +12,12 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use rustc_hash::FxHasher;
 use tokio::sync::oneshot;
 
 use super::changes::Changes;
 use super::lookout::Lookout;
 use super::{Error, delivery, fit};
-use crate::accept::tls::{self, Certificates};
+use crate::accept::tls::Certificates;
 use crate::admit::{Counters, Policy};
 use crate::clock;
 use crate::rulebook::Rulebooks;
@@ -74,25 +72,12 @@ pub(super) struct Standing {
     pub(super) settings: Settings,
     /// The same, fitted to what the clusters take.
     pub(super) effective: Settings,
-    /// The hash of what is in the files of [`tls::Settings`].
-    pub(super) certificates: u64,
     /// Grows by one with each configuration that comes into force; 1 at the start.
     pub(super) version: u64,
     /// When it came into force, in Unix milliseconds.
     pub(super) since_ms: i64,
     /// Why the latest one was refused, and when; none once a good one has come.
     pub(super) rejected: Option<(i64, String)>,
-}
-
-/// What tells one set of certificates from another: their settings and what is in their files. A
-/// file that cannot be read is told of when it is read in earnest.
-pub(super) fn print_of(settings: &tls::Settings) -> u64 {
-    let mut hasher = FxHasher::default();
-    format!("{settings:?}").hash(&mut hasher);
-    for path in settings.files().filter(|path| !path.as_os_str().is_empty()) {
-        std::fs::read(path).unwrap_or_default().hash(&mut hasher);
-    }
-    hasher.finish()
 }
 
 impl Standing {
@@ -293,14 +278,16 @@ impl Parts {
         if policy.documents.differ(&now.documents) {
             changes.push("sdk documents".to_owned());
         }
-        let certificates = print_of(&effective.tls);
         let shown = match &self.certificates {
-            Some(in_force) if certificates != before.certificates => {
-                changes.push("certificates".to_owned());
-                Some((in_force, Certificates::read(&effective.tls).map_err(Error::from)?))
+            Some(in_force) => {
+                let read = in_force.prepare(&effective.tls).map_err(Error::from)?;
+                read.map(|read| (in_force, read))
             }
-            _ => None,
+            None => None,
         };
+        if shown.is_some() {
+            changes.push("certificates".to_owned());
+        }
         if changes.is_empty() {
             return Ok(changes);
         }
@@ -309,7 +296,7 @@ impl Parts {
         self.books.replace(book).map_err(Error::from)?;
         self.policy.store(Arc::new(policy));
         if let Some((in_force, read)) = shown {
-            in_force.put(read);
+            in_force.replace(read);
         }
         for cluster in &self.clusters {
             cluster.kafka.announce(hash.clone(), text.clone());
@@ -317,7 +304,6 @@ impl Parts {
         self.standing.store(Arc::new(Standing {
             settings,
             effective,
-            certificates,
             version: before.version + 1,
             since_ms: clock::now_ms(),
             rejected: None,

@@ -3,6 +3,7 @@
 //! In: `[tls]`. Out: a configuration for handshakes from now on. Must never give back one that a
 //! handshake would only then find to be broken; what is merely expired is told and used.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -131,7 +132,7 @@ pub(super) fn load(settings: &Settings) -> Result<Option<Loaded>, Error> {
     config.send_tls13_tickets = 1;
     // A replayed batch would be a batch; nothing is taken before the handshake is over.
     config.max_early_data_size = 0;
-    Ok(Some(Loaded { config: Arc::new(config), ends }))
+    Ok(Some(Loaded { config: Arc::new(config), ends, print: print(settings) }))
 }
 
 struct Pair {
@@ -204,6 +205,17 @@ fn clients(
         builder = builder.allow_unauthenticated();
     }
     builder.build().map_err(|error| refused(error.to_string()))
+}
+
+/// Of the settings and all files' contents, to see whether anything differs. What changes between
+/// the reading and this is read again with the next look at the files.
+fn print(settings: &Settings) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    format!("{settings:?}").hash(&mut hasher);
+    for path in settings.files() {
+        std::fs::read(path).unwrap_or_default().hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// Everything of one kind in a file, and at least one.

@@ -44,6 +44,8 @@ pub struct Loaded {
     config: Arc<ServerConfig>,
     /// Each certificate's file, and when it ends.
     ends: Vec<(String, i64)>,
+    /// Of all that was read.
+    print: u64,
 }
 
 impl Certificates {
@@ -63,25 +65,27 @@ impl Certificates {
 
     /// Reads all files anew, for handshakes from now on; what is open stays as it is. After an
     /// error nothing has changed. Sessions from before cannot be resumed: their clients may have
-    /// been revoked since.
+    /// been revoked since. Without a difference nothing happens.
     pub fn reload(&self, settings: &Settings) -> Result<(), Error> {
-        self.put(Self::read(settings)?);
+        if let Some(loaded) = self.prepare(settings)? {
+            self.replace(loaded);
+        }
         Ok(())
     }
 
-    /// The first half of a reload: nothing has changed yet.
-    pub fn read(settings: &Settings) -> Result<Loaded, Error> {
+    /// The first half of it: reads and checks, and changes nothing; nothing when all is as it was.
+    pub fn prepare(&self, settings: &Settings) -> Result<Option<Loaded>, Error> {
         let loaded = files::load(settings).and_then(|loaded| loaded.ok_or(Error::Off));
         if loaded.is_err() {
             metrics::counter!(names_of_metrics::TLS_RELOADS, "result" => "refused").increment(1);
         }
-        loaded
+        loaded.map(|loaded| (loaded.print != self.current.load().print).then_some(loaded))
     }
 
     /// The second half, which cannot fail.
-    pub fn put(&self, loaded: Loaded) {
-        metrics::counter!(names_of_metrics::TLS_RELOADS, "result" => "ok").increment(1);
+    pub fn replace(&self, loaded: Loaded) {
         self.current.store(Arc::new(loaded));
+        metrics::counter!(names_of_metrics::TLS_RELOADS, "result" => "ok").increment(1);
         self.tell();
     }
 
