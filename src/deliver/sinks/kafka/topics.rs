@@ -119,6 +119,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long a start may wait for a cluster to tell its limits.
 const START_PATIENCE: Duration = Duration::from_millis(1_500);
+/// The same if it has told them before.
+const AGAIN_PATIENCE: Duration = Duration::from_millis(400);
 /// What of it is left for the second question at least.
 const START_PATIENCE_MIN: Duration = Duration::from_millis(200);
 
@@ -190,12 +192,14 @@ pub struct Look {
     pub missing: Vec<String>,
 }
 
-/// Looks at topics before they are written to; `None` while the cluster does not answer.
-pub fn look(settings: &super::Settings, topics: &[String]) -> Option<Look> {
+/// Looks at topics before they are written to; `None` while the cluster does not answer. Asked at
+/// start-up, when an absent cluster is normal: so this does not wait long, and even less if it has
+/// told `before`.
+pub fn look(settings: &super::Settings, topics: &[String], before: bool) -> Option<Look> {
     let client = client(settings).ok()?;
-    // Asked at start-up, when an absent cluster is normal: so this does not wait long.
-    let until = Instant::now() + START_PATIENCE;
-    let metadata = client.inner().fetch_metadata(None, START_PATIENCE).ok()?;
+    let patience = if before { AGAIN_PATIENCE } else { START_PATIENCE };
+    let until = Instant::now() + patience;
+    let metadata = client.inner().fetch_metadata(None, patience).ok()?;
     let is_there = |topic: &&String| metadata.topics().iter().any(|it| it.name() == topic.as_str());
     let (there, missing): (Vec<&String>, Vec<&String>) = topics.iter().partition(is_there);
     let missing = missing.into_iter().cloned().collect();
