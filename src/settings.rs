@@ -287,8 +287,8 @@ impl Settings {
         let security = &self.kafka.security;
         let single = [&self.admin.token_file, &security.password_file, &security.key_password_file];
         let keys = self.keys.iter().map(|key| &key.key_file);
-        let all = single.into_iter().chain(keys).chain(self.tls.files());
-        let all = all.filter(|path| !path.as_os_str().is_empty()).cloned();
+        let all = single.into_iter().chain(keys).cloned().chain(self.tls.files());
+        let all = all.filter(|path| !path.as_os_str().is_empty());
         all.chain(documents::files(self.documents())).collect()
     }
 

@@ -80,21 +80,6 @@ pub(super) struct Standing {
     pub(super) rejected: Option<(i64, String)>,
 }
 
-impl Standing {
-    /// Keeps limits that were lowered for the clusters as low as they are.
-    fn keep_lowered(&self, next: &mut Settings) {
-        let (written, effective) = (&self.settings.limits, &self.effective.limits);
-        let keep = |written: u64, effective: u64, next: &mut u64| {
-            if effective < written {
-                *next = (*next).min(effective);
-            }
-        };
-        let next = &mut next.limits;
-        keep(written.body_bytes_max, effective.body_bytes_max, &mut next.body_bytes_max);
-        keep(written.event_bytes_max, effective.event_bytes_max, &mut next.event_bytes_max);
-    }
-}
-
 /// What a reload can replace, and what it needs for it.
 pub(super) struct Parts {
     pub(super) source: Option<Source>,
@@ -261,11 +246,10 @@ impl Parts {
         let mut changes: Vec<String> = live.into_iter().collect();
         let mut effective = settings.clone();
         let reshaped = changes.iter().any(|key| key.starts_with("limits") || key == "routes");
-        if !reshaped {
+        if reshaped {
+            fit::to_clusters(&mut effective).map_err(Error::from)?;
+        } else {
             effective.limits = before.effective.limits.clone();
-        } else if !fit::to_clusters(&mut effective).map_err(Error::from)? {
-            // Who does not answer now may still take no more than it said before.
-            before.keep_lowered(&mut effective);
         }
         let (old, new) = (before.effective.record_bytes_max(), effective.record_bytes_max());
         if new > old && !self.clusters.is_empty() {

@@ -193,7 +193,7 @@ pub struct Look {
 }
 
 /// Looks at topics before they are written to; `None` while the cluster does not answer. Asked at
-/// start-up, when an absent cluster is normal: so this does not wait long, and even less if it was
+/// start-up, when an absent cluster is normal: so this does not wait long, and even less if it has
 /// told `before`.
 pub fn look(settings: &super::Settings, topics: &[String], before: bool) -> Option<Look> {
     let client = client(settings).ok()?;
