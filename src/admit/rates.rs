@@ -3,11 +3,13 @@
 //! All buckets are asked before anything is poured: a request that one of them refuses takes
 //! nothing from the others, and the time that is told is the time for all of them.
 
+use std::time::Instant;
+
 use super::layers::Check;
-use super::limits::{Account, Bucket, Counters, Rate, group};
+use super::limits::{Account, Bucket, Counters, Rate, group, millis};
 use super::policy::Policy;
 use super::visit::Visit;
-use crate::model::Refusal;
+use crate::model::{Facts, KeyKind, Refusal};
 
 /// The check.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +23,31 @@ impl<B> Check<Visit<'_, B>> for RequestRates<'_> {
         let address = group(visit.caller.address);
         admit(self.policy, self.counters, &visit.entry.account, address, visit.now_ns)
     }
+}
+
+/// Counts a batch of an instance, which stands in its header, so that it is known only once the
+/// batch has been split; while it is guarded its batches keep to the tighter limit as well.
+pub fn instance(
+    policy: &Policy,
+    counters: &Counters,
+    facts: &Facts,
+    name: &[u8],
+) -> Result<Option<u64>, Refusal> {
+    if name.is_empty() || facts.key_kind == KeyKind::Secret || !policy.guard.enabled {
+        return Ok(None);
+    }
+    let now_ns = counters.ns(Instant::now());
+    let who = counters.instance(&facts.app, name);
+    let entry = counters.addresses.entry(who, now_ns);
+    entry.asked(false);
+    let Some(rate) = policy.tight.filter(|_| entry.is_guarded(now_ns)) else {
+        return Ok(Some(who));
+    };
+    entry.tight.take(now_ns, rate).map(|()| Some(who)).map_err(|wait_ns| {
+        entry.refused();
+        counters.name(who, &facts.app, name);
+        Refusal::Guarded(millis(wait_ns))
+    })
 }
 
 /// Lets one request pass, or says how long it has to wait.
@@ -59,5 +86,5 @@ pub fn admit(
     }
     entry.refused();
     account.key.refused();
-    Err(longest.1(super::limits::millis(longest.0)))
+    Err(longest.1(millis(longest.0)))
 }

@@ -133,6 +133,7 @@ impl Gateway {
         let policy = Policy::compile(&settings.terms(), document, &counters);
         let policy = Arc::new(ArcSwap::from_pointee(policy.map_err(settings::Error::from)?));
         let told = Arc::clone(&policy);
+        let (asked, numbers) = (Arc::clone(&policy), Arc::clone(&counters));
         let edge = Arc::new(Edge {
             policy,
             counters,
@@ -150,6 +151,9 @@ impl Gateway {
                 signal,
                 document_version: Box::new(move |_| {
                     told.load().document.as_ref().map_or(0, |document| document.version)
+                }),
+                instance: Box::new(move |facts, name| {
+                    admit::rates::instance(&asked.load(), &numbers, facts, name)
                 }),
                 stopping: stopping.clone(),
             }),

@@ -30,6 +30,8 @@ pub struct Cargo {
     pub impossible: u64,
     /// Whether the batch id had been seen before.
     pub repeated: bool,
+    /// The instance that sent it, as the door numbers them.
+    pub instance: Option<u64>,
 }
 
 impl Reply {

@@ -320,6 +320,7 @@ fn a_batch_whose_task_panics_gives_its_memory_back() {
         cost: Cost { copies: 1 },
         signal: Arc::new(Signal::new(1_000, 1_000)),
         document_version: Box::new(|_| panic!("on purpose, after the batch was made durable")),
+        instance: Box::new(|_, _| Ok(None)),
         stopping,
     });
     let body = Bytes::from(batches::sealed("panic", 10).body);

@@ -1,4 +1,4 @@
-//! A bounded table of the addresses that are known: one cache line each, found by two.
+//! A bounded table of the addresses and instances that are known: one cache line each, found by two.
 //!
 //! In: an address as one number, and the time. Out: its entry. The table has sets of 8 places; a
 //! newcomer in a full set takes the place of the one that is at rest and idle for longest, so what
@@ -239,6 +239,20 @@ fn low(wide: u128) -> u64 {
 const IPV4: u64 = 1 << 32;
 const ZERO: u64 = 2 << 32;
 
+/// Instances beside them: no address begins with these two bits.
+const INSTANCE: u64 = 0b10 << 62;
+const INSTANCE_BITS: u64 = 0b11 << 62;
+
+/// An instance as one number, from a hash of its app and its name.
+pub fn instance(hash: u64) -> u64 {
+    INSTANCE | hash >> 2
+}
+
+/// Whether a number is an instance's.
+pub fn is_instance(group: u64) -> bool {
+    group & INSTANCE_BITS == INSTANCE
+}
+
 /// Who counts as one: an IPv4 address, or an IPv6 network of 64 bits, which is what one line gets.
 /// Never 0.
 pub fn group(address: IpAddr) -> u64 {
@@ -256,6 +270,7 @@ pub fn shown(group: u64) -> String {
     match group >> 32 {
         1 => ipv4(group).to_string(),
         2 => "::/64".to_owned(),
+        _ if is_instance(group) => format!("instance {group:016x}"),
         _ => format!("{}/64", Ipv6Addr::from_bits(u128::from(group) << 64)),
     }
 }
