@@ -35,7 +35,7 @@ pub enum Disturbance {
     /// The gateway is stopped politely and started again, so many times.
     Restart(u32),
     /// One client asks so many times a second, for so many seconds.
-    Greedy(u64, u64),
+    Greedy(u32, u64),
 }
 
 /// What a disturbance works on.

@@ -3,12 +3,16 @@
 //! All buckets are asked before anything is poured: a request that one of them refuses takes
 //! nothing from the others, and the time that is told is the time for all of them.
 
+use std::sync::Arc;
 use std::time::Instant;
+
+use arc_swap::ArcSwap;
 
 use super::layers::Check;
 use super::limits::{Account, Bucket, Counters, Rate, group, millis};
 use super::policy::Policy;
 use super::visit::Visit;
+use crate::ingest::Known;
 use crate::model::{Facts, KeyKind, Refusal};
 
 /// The check.
@@ -25,9 +29,15 @@ impl<B> Check<Visit<'_, B>> for RequestRates<'_> {
     }
 }
 
+/// What the page asks for each batch, under whatever policy is in force.
+pub fn instances(policy: &Arc<ArcSwap<Policy>>, counters: &Arc<Counters>) -> Box<Known> {
+    let (policy, counters) = (Arc::clone(policy), Arc::clone(counters));
+    Box::new(move |facts, name| instance(&policy.load(), &counters, facts, name))
+}
+
 /// Counts a batch of an instance, which stands in its header, so that it is known only once the
 /// batch has been split; while it is guarded its batches keep to the tighter limit as well.
-pub fn instance(
+fn instance(
     policy: &Policy,
     counters: &Counters,
     facts: &Facts,
@@ -50,6 +60,9 @@ pub fn instance(
     })
 }
 
+/// A bucket, its rate if it is in force, and what it says when it is full.
+type Line<'a> = (&'a Bucket, Option<Rate>, fn(u64) -> Refusal);
+
 /// Lets one request pass, or says how long it has to wait.
 pub fn admit(
     policy: &Policy,
@@ -62,7 +75,7 @@ pub fn admit(
     entry.asked(account.trusted);
     account.key.asked();
     let guarded = !account.trusted && entry.is_guarded(now_ns);
-    let lines: [(&Bucket, Option<Rate>, fn(u64) -> Refusal); 3] = [
+    let lines: [Line<'_>; 3] = [
         (&entry.tight, policy.tight.filter(|_| guarded), Refusal::Guarded),
         (&entry.requests, policy.address, Refusal::AddressRate),
         (&account.key.bucket, account.rates.key, Refusal::KeyRate),

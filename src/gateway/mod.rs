@@ -132,16 +132,13 @@ impl Gateway {
         let counters = Counters::new(settings.limits.addresses_max);
         let policy = Policy::compile(&settings.terms(), document, &counters);
         let policy = Arc::new(ArcSwap::from_pointee(policy.map_err(settings::Error::from)?));
+        let guarding = admit::guard::run(policy.clone(), counters.clone(), is_gone.clone());
+        let instance = admit::rates::instances(&policy, &counters);
         let told = Arc::clone(&policy);
-        let (asked, numbers) = (Arc::clone(&policy), Arc::clone(&counters));
         let edge = Arc::new(Edge {
             policy,
             counters,
-            door: Door {
-                budget: Arc::clone(&budget),
-                signal: Arc::clone(&signal),
-                working: Arc::default(),
-            },
+            door: Door::new(&budget, &signal),
             ingest: Arc::new(Ingest {
                 books,
                 dedupe: delivery.dedupe,
@@ -152,15 +149,11 @@ impl Gateway {
                 document_version: Box::new(move |_| {
                     told.load().document.as_ref().map_or(0, |document| document.version)
                 }),
-                instance: Box::new(move |facts, name| {
-                    admit::rates::instance(&asked.load(), &numbers, facts, name)
-                }),
+                instance,
                 stopping: stopping.clone(),
             }),
             tasks: admit::Tasks::default(),
         });
-        let (policy, counters) = (Arc::clone(&edge.policy), Arc::clone(&edge.counters));
-        let guarding = admit::guard::run(policy, counters, is_gone.clone());
         let drain = Duration::from_millis(settings.drain_ms);
         let connections = Arc::default();
         let life = accept::Life { stopping, drain, connections, budget };

@@ -42,19 +42,19 @@ pub struct Greedy {
 }
 
 /// Asks `per_s` times a second for so many seconds; then, for a while, asks as it is told to.
-pub(crate) fn ask(target: SocketAddr, per_s: u64, seconds: u64) -> anyhow::Result<Greedy> {
+pub(crate) fn ask(target: SocketAddr, per_s: u32, seconds: u64) -> anyhow::Result<Greedy> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let start = Instant::now();
         let end = start + Duration::from_secs(seconds);
         let mut clients = tokio::task::JoinSet::new();
         for number in 0..CONNECTIONS {
-            let step = Duration::from_secs_f64(CONNECTIONS as f64 / per_s.max(1) as f64);
-            let first = start + step.mul_f64(number as f64 / CONNECTIONS as f64);
+            let step = Duration::from_secs(1) * CONNECTIONS / per_s.max(1);
+            let first = start + step * number / CONNECTIONS;
             clients.spawn(async move { flood(target, first, step, start + WARM_UP, end).await });
         }
-        let mut sum =
-            Greedy { seconds: (end - start - WARM_UP).as_secs_f64(), ..Greedy::default() };
+        let counted = Duration::from_secs(seconds).saturating_sub(WARM_UP);
+        let mut sum = Greedy { seconds: counted.as_secs_f64(), ..Greedy::default() };
         while let Some(one) = clients.join_next().await {
             sum.add(one?);
         }
@@ -113,7 +113,7 @@ async fn flood(
             greedy.count(answer.as_ref());
         }
         // Whoever is behind asks at once, but never for what is long past.
-        due = (due + step).max(Instant::now() - step);
+        due = (due + step).max(Instant::now().checked_sub(step).unwrap_or(due));
     }
     greedy
 }

@@ -232,7 +232,7 @@ fn coarse(ns: u64) -> u32 {
 }
 
 fn low(wide: u128) -> u64 {
-    (wide & u128::from(u64::MAX)) as u64
+    u64::try_from(wide & u128::from(u64::MAX)).unwrap_or(0)
 }
 
 /// Marks of numbers that are no IPv6 network: nothing is ever assigned below 1::/16.
@@ -291,5 +291,5 @@ pub(in crate::admit) fn is_private(group: u64) -> bool {
 }
 
 fn ipv4(group: u64) -> Ipv4Addr {
-    Ipv4Addr::from_bits((group & u64::from(u32::MAX)) as u32)
+    Ipv4Addr::from_bits(u32::try_from(group & u64::from(u32::MAX)).unwrap_or(0))
 }
