@@ -101,3 +101,94 @@ pub fn admit(
     account.key.refused();
     Err(longest.1(millis(longest.0)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use hyper::HeaderMap;
+
+    use super::*;
+    use crate::admit::settings::{Key, Kind, Settings};
+    use crate::admit::{Terms, quotas};
+    use crate::model::Peer;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn policy(counters: &Counters, adjust: impl FnOnce(&mut Settings)) -> Policy {
+        let key = |key: &str| Key {
+            key: key.into(),
+            app: "app".into(),
+            kind: Kind::Public,
+            ..Key::default()
+        };
+        let mut terms = Terms { keys: vec![key("wk_one"), key("wk_two")], ..Terms::default() };
+        adjust(&mut terms.limits);
+        Policy::compile(&terms, None, counters).expect("a policy")
+    }
+
+    fn account(policy: &Policy, key: &str) -> Arc<Account> {
+        let peer = Peer::from(IpAddr::from([127, 0, 0, 1]));
+        Arc::clone(&policy.keys.find(&HeaderMap::new(), Some(key), &peer).expect("known").account)
+    }
+
+    #[test]
+    fn a_refusal_takes_nothing_from_the_others_and_tells_the_longest_wait() {
+        let counters = Counters::new(1_000);
+        let policy = policy(&counters, |limits| {
+            (limits.address_rate, limits.address_burst) = (1, 2);
+            (limits.key_rate, limits.key_burst) = (10, 1);
+        });
+        let (one, two) = (account(&policy, "wk_one"), account(&policy, "wk_two"));
+        let ask = |account: &Account, now_ns| admit(&policy, &counters, account, 7, now_ns);
+        assert_eq!(ask(&one, SECOND), Ok(()));
+        for _ in 0..5 {
+            assert_eq!(ask(&one, SECOND), Err(Refusal::KeyRate(100)));
+        }
+        assert_eq!(ask(&two, SECOND), Ok(()), "the address has lost nothing by it");
+        assert_eq!(ask(&two, SECOND), Err(Refusal::AddressRate(1_000)), "longer than its key's");
+        assert_eq!(ask(&two, 2 * SECOND), Ok(()), "as it was told");
+        let talkers = counters.talkers();
+        assert_eq!(talkers.keys.iter().map(|key| key.requests).sum::<u64>(), 9);
+        assert_eq!(talkers.keys.iter().map(|key| key.refused).sum::<u64>(), 6);
+    }
+
+    #[test]
+    fn a_guarded_address_keeps_to_the_tighter_limit_until_it_is_over() {
+        let counters = Counters::new(1_000);
+        let policy = policy(&counters, |_| ());
+        let one = account(&policy, "wk_one");
+        let passed = |from_ns: u64| {
+            let asked = (0..1_000).map(|at| from_ns + at * SECOND / 1_000);
+            asked.filter(|now_ns| admit(&policy, &counters, &one, 7, *now_ns).is_ok()).count()
+        };
+        assert_eq!(passed(SECOND), 1_000);
+        counters.addresses.entry(7, SECOND).guard(60 * SECOND);
+        assert_eq!(passed(10 * SECOND), 39, "20 at once, and 20 a second");
+        assert_eq!(passed(61 * SECOND), 1_000);
+    }
+
+    #[test]
+    fn classes_have_their_shares_of_a_quota() {
+        let counters = Counters::new(1_000);
+        let policy = policy(&counters, |limits| {
+            (limits.app_events_rate, limits.app_burst_ms) = (10, 10_000);
+            limits.app_bytes_rate = 1_000;
+        });
+        let (one, two) = (account(&policy, "wk_one"), account(&policy, "wk_two"));
+        let rate = one.rates.events.expect("a quota");
+        for (used, refused) in [(69, 0), (70, 1), (89, 1), (90, 2), (99, 2), (100, 3), (150, 3)] {
+            let now_ns = 1_000 * SECOND * (used + 1);
+            one.app.events.pour(now_ns, rate, used);
+            let waiting: Vec<_> =
+                (0..3).filter_map(|class| quotas::admit(&two, class, now_ns).err()).collect();
+            assert_eq!(waiting.len(), refused, "{used} of 100: {waiting:?}");
+            for refusal in waiting {
+                let wait_ms = refusal.wait_ms().expect("a wait");
+                let Refusal::AppEventsRate(class, _) = refusal else { panic!("{refusal:?}") };
+                let then_ns = now_ns + wait_ms * 1_000_000;
+                assert_eq!(quotas::admit(&two, class, then_ns), Ok(()), "as it was told");
+            }
+        }
+    }
+}

@@ -219,8 +219,8 @@ impl Dedupe {
         let mut state = self.state.lock();
         let known = state.young.get(key).or_else(|| state.old.get(key));
         let Some(Known { stage: Stage::Partly(rest), .. }) = known else { return };
-        let stage = rest.clone().stage();
-        state.set(key, stage);
+        let closed = rest.clone().stage();
+        state.set(key, closed);
     }
 }
 

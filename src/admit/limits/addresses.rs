@@ -1,4 +1,4 @@
-//! A bounded table of the addresses and instances that are known: one cache line each, found by two.
+//! A bounded table of the addresses and instances that are known: a cache line each, found by two.
 //!
 //! In: an address as one number, and the time. Out: its entry. The table has sets of 8 places; a
 //! newcomer in a full set takes the place of the one that is at rest and idle for longest, so what

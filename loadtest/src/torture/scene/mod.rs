@@ -46,6 +46,7 @@ pub(super) enum State {
 }
 
 /// The standing scene. Fields are dropped in order: processes before the disks that they use.
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing that is broken, or not")]
 #[derive(Debug)]
 pub struct Scene {
     /// The gateway that suffers.

@@ -119,6 +119,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long a start may wait for a cluster to tell its limits.
 const START_PATIENCE: Duration = Duration::from_millis(1_500);
+/// The same if it has told them before.
+const AGAIN_PATIENCE: Duration = Duration::from_millis(400);
 /// What of it is left for the second question at least.
 const START_PATIENCE_MIN: Duration = Duration::from_millis(200);
 
@@ -182,11 +184,17 @@ fn wait_until_known(client: &AdminClient<DefaultClientContext>, differences: &[D
 }
 
 /// The smallest `max.message.bytes` of these topics; `None` while the cluster does not tell.
-pub fn record_bytes_max(settings: &super::Settings, topics: &[String]) -> Option<u64> {
+/// Asked at start-up, when an absent cluster is normal: so this does not wait long, and even less
+/// if it was told `before`.
+pub fn record_bytes_max(
+    settings: &super::Settings,
+    topics: &[String],
+    before: bool,
+) -> Option<u64> {
     let client = client(settings).ok()?;
-    // Asked at start-up, when an absent cluster is normal: so this does not wait long.
-    let until = Instant::now() + START_PATIENCE;
-    let metadata = client.inner().fetch_metadata(None, START_PATIENCE).ok()?;
+    let patience = if before { AGAIN_PATIENCE } else { START_PATIENCE };
+    let until = Instant::now() + patience;
+    let metadata = client.inner().fetch_metadata(None, patience).ok()?;
     let there = |topic: &&String| metadata.topics().iter().any(|there| there.name() == *topic);
     let wanted: Vec<_> =
         topics.iter().filter(there).map(|topic| ResourceSpecifier::Topic(topic)).collect();
