@@ -31,7 +31,7 @@ inflated_bytes_max = 1048576
 output_bytes_max = 1048576
 
 [memory]
-budget_bytes = 28472000
+budget_bytes = 28464000
 drain_bytes = 1048576
 
 [dedupe]
