@@ -55,6 +55,12 @@ impl<B> Check<Visit<'_, B>> for Room<'_> {
 }
 
 impl Door {
+    /// A door with nobody in it.
+    pub fn new(budget: &Arc<Budget>, signal: &Arc<Signal>) -> Self {
+        let working = Arc::default();
+        Self { budget: Arc::clone(budget), signal: Arc::clone(signal), working }
+    }
+
     /// Takes memory for a body.
     pub(super) fn take(&self, bytes: u64) -> Result<Charge, Refusal> {
         self.budget.take(Part::Bodies, bytes).ok_or(Refusal::Busy)

@@ -123,7 +123,7 @@ impl Default for Settings {
             app_events_rate: 0,
             app_bytes_rate: 0,
             app_burst_ms: 10_000,
-            addresses_max: 100_000,
+            addresses_max: 200_000,
             requests_max: 20_000,
         }
     }

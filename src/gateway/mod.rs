@@ -168,11 +168,7 @@ impl Gateway {
         let edge = Arc::new(Edge {
             policy: Arc::clone(&policy),
             counters: Arc::clone(&counters),
-            door: Door {
-                budget: Arc::clone(&budget),
-                signal: Arc::clone(&signal),
-                working: Arc::default(),
-            },
+            door: Door::new(&budget, &signal),
             ingest: Arc::new(Ingest {
                 books: Arc::clone(&books),
                 dedupe: delivery.dedupe,
@@ -181,6 +177,7 @@ impl Gateway {
                 cost,
                 signal: Arc::clone(&signal),
                 document_version: Box::new(move |app| told.load().documents.version(app)),
+                instance: admit::rates::instances(&policy, &counters),
                 stopping: stopping.clone(),
             }),
             tasks: admit::Tasks::default(),

@@ -30,6 +30,8 @@ pub struct Cargo {
     pub impossible: u64,
     /// Whether the batch id had been seen before.
     pub repeated: bool,
+    /// The instance that sent it, as the door numbers them.
+    pub instance: Option<u64>,
 }
 
 impl Reply {
@@ -88,6 +90,7 @@ impl Reply {
     }
 
     /// The same answer, with what the request held.
+    #[must_use]
     pub fn of(self, cargo: Cargo) -> Self {
         Self { cargo, ..self }
     }
@@ -98,16 +101,16 @@ impl Reply {
 fn close(body: &mut String, advice: Advice, waits_ms: [u64; 3]) {
     let mut number = itoa::Buffer::new();
     let mut comma = "";
-    for (class, wait_ms) in (0..).zip(waits_ms) {
+    for (class, quota_ms) in (0..).zip(waits_ms) {
         let pause_ms = if advice.pauses(class) { advice.pause_ms(class) } else { 0 };
-        let wait_ms = wait_ms.max(pause_ms);
-        if wait_ms == 0 {
+        let longest_ms = quota_ms.max(pause_ms);
+        if longest_ms == 0 {
             continue;
         }
         body.push_str(if comma.is_empty() { ",\"limits\":[" } else { comma });
         comma = ",";
         body.extend(["[", number.format(class), ","]);
-        body.extend([number.format(wait_ms), "]"]);
+        body.extend([number.format(longest_ms), "]"]);
     }
     if !comma.is_empty() {
         body.push(']');

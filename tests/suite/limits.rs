@@ -278,6 +278,26 @@ fn an_address_far_above_its_peers_is_guarded_for_a_while_and_they_are_not() {
 }
 
 #[test]
+fn an_instance_is_guarded_wherever_it_comes_from() {
+    let binary = Binary::start(GUARD);
+    let mut clients: Vec<Client> = (1..=20).map(|last| from(binary.address(), last)).collect();
+    let again = batches::sealed("scripted", 1).body;
+    // From each address as many honest batches as repeated ones: only the instance is odd.
+    let told = eventually("it is guarded", || {
+        clients.iter_mut().enumerate().find_map(|(number, client)| {
+            let honest = batches::sealed(&format!("phone-{number}"), 1).body;
+            assert_eq!(client.send(&Request::batch(honest)).status, 200, "others are not");
+            let reply = client.send(&Request::batch(again.clone()));
+            (reply.status != 200).then_some(reply)
+        })
+    });
+    wait(&said(&told, "guarded"));
+    assert_eq!(clients[0].send(&Request::batch(again)).status, 200, "limited, not locked out");
+    let page = binary.metrics();
+    assert!(page.contains("tidegate_guarded_addresses 1"), "{page}");
+}
+
+#[test]
 fn who_sends_the_same_again_and_again_is_guarded() {
     let binary = Binary::start(GUARD);
     let mut client = from(binary.address(), 1);
@@ -288,5 +308,7 @@ fn who_sends_the_same_again_and_again_is_guarded() {
     });
     said(&told, "guarded");
     let page = binary.metrics();
-    assert!(page.contains("tidegate_guard_episodes_total{cause=\"repeats\"} 1"), "{page}");
+    // The address, and the instance that it says it is.
+    assert!(page.contains("tidegate_guard_episodes_total{cause=\"repeats\"}"), "{page}");
+    assert!(!page.contains("tidegate_guard_episodes_total{cause=\"repeats\"} 0"), "{page}");
 }

@@ -31,7 +31,7 @@ inflated_bytes_max = 1048576
 output_bytes_max = 1048576
 
 [memory]
-budget_bytes = 28472000
+budget_bytes = 28464000
 drain_bytes = 1048576
 
 [dedupe]
@@ -320,6 +320,7 @@ fn a_batch_whose_task_panics_gives_its_memory_back() {
         cost: Cost { copies: 1 },
         signal: Arc::new(Signal::new(1_000, 1_000)),
         document_version: Box::new(|_| panic!("on purpose, after the batch was made durable")),
+        instance: Box::new(|_, _| Ok(None)),
         stopping,
     });
     let body = Bytes::from(batches::sealed("panic", 10).body);

@@ -1,9 +1,9 @@
-//! The anomaly guard: an address that sends far more than its peers, repeats its batches, or sends
-//! times that cannot be, is put under a tighter limit for a while, where everybody can see it.
+//! The anomaly guard: an address or instance that sends far more than its peers, repeats its
+//! batches, or sends times that cannot be, is put under a tighter limit for a while, visibly.
 //!
-//! In: what every address did in the last window. Out: who is guarded, a metric, and one log line
-//! for each episode. Never on the way of a request, and never drops anything: who is guarded is
-//! told 429 `guarded` and when to come back. Secret keys and certificates are not judged.
+//! In: what everybody did in the last window. Out: who is guarded, a metric, and one log line for
+//! each episode. Never on the way of a request, and never drops anything: who is guarded is told
+//! 429 `guarded` and when to come back. Secret keys and certificates are not judged.
 
 mod judge;
 mod watch;
@@ -21,7 +21,8 @@ pub struct Settings {
     pub enabled: bool,
     /// How long addresses are counted before they are judged.
     pub window_ms: u64,
-    /// Addresses that have to be active before one of them is compared with the others.
+    /// Addresses (or instances) that have to be active before one of them is compared with the
+    /// others.
     pub peers_min: u64,
     /// How many times the rate of the 99th of 100 peers is too much.
     pub factor: u64,

@@ -11,14 +11,14 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::judge::{Cause, Sketch, judge};
-use crate::admit::limits::{ADDRESSES_MAX, Counters, Guarded, Talker, Talkers, shown};
+use crate::admit::limits::{ADDRESSES_MAX, Counters, Guarded, Talker, Talkers, is_instance, shown};
 use crate::admit::policy::Policy;
 use crate::telemetry::metrics as names;
 
 /// Episodes at once; beyond it nobody else is guarded.
 const EPISODES_MAX: usize = 4_096;
 
-/// One address under the tighter limit.
+/// One address or instance under the tighter limit.
 #[derive(Debug, Clone, Copy)]
 struct Episode {
     cause: Cause,
@@ -61,18 +61,21 @@ impl Watchman {
         self.looked = Instant::now();
         let now_ns = counters.ns(self.looked);
         let window_ms = u64::try_from(window.as_millis()).unwrap_or(u64::MAX).max(1);
-        let mut sketch = Sketch::default();
-        for (address, window) in counters.addresses.windows() {
-            sketch.add(address, window);
+        // Addresses are compared with addresses, instances with instances.
+        let (mut addresses, mut instances) = (Sketch::default(), Sketch::default());
+        for (who, window) in counters.addresses.windows() {
+            let sketch = if is_instance(who) { &mut instances } else { &mut addresses };
+            sketch.add(who, window);
         }
-        for verdict in judge(&mut sketch, window_ms, settings) {
+        let verdicts = judge(&mut addresses, window_ms, settings);
+        for verdict in verdicts.into_iter().chain(judge(&mut instances, window_ms, settings)) {
             let until_ns = now_ns.saturating_add(settings.hold_ms.saturating_mul(1_000_000));
             let requests = verdict.window.requests;
             let episode = Episode { cause: verdict.cause, until_ns, requests };
             self.guard(verdict.address, episode, window_ms, counters);
         }
         self.release(now_ns, settings.enabled, counters);
-        counters.show(self.talkers(&mut sketch, window_ms, now_ns));
+        counters.show(self.talkers(&mut addresses, window_ms, now_ns, counters));
         let (known, evicted) = counters.addresses.counts();
         metrics::gauge!(names::GUARDED).set(self.episodes.len() as f64);
         metrics::gauge!(names::ADDRESSES_KNOWN).set(known as f64);
@@ -88,8 +91,8 @@ impl Watchman {
         entry.guard(episode.until_ns);
         let cause = episode.cause.name();
         if !known {
-            let (address, requests) = (shown(address), episode.requests);
-            tracing::warn!(%address, cause, requests, window_ms, "an address is guarded");
+            let (who, requests) = (shown(address), episode.requests);
+            tracing::warn!(%who, cause, requests, window_ms, "somebody is guarded");
             metrics::counter!(names::GUARD_EPISODES, "cause" => cause).increment(1);
         }
         self.episodes.insert(address, episode);
@@ -103,18 +106,25 @@ impl Watchman {
                 if let Some(entry) = counters.addresses.find(*address) {
                     entry.guard(0);
                 }
-                tracing::info!(address = %shown(*address), "an address is no longer guarded");
+                tracing::info!(who = %counters.shown(*address), "somebody is no longer guarded");
+                counters.forget(*address);
             }
             stays
         });
     }
 
-    fn talkers(&self, sketch: &mut Sketch, window_ms: u64, now_ns: u64) -> Talkers {
+    fn talkers(
+        &self,
+        sketch: &mut Sketch,
+        window_ms: u64,
+        now_ns: u64,
+        counters: &Counters,
+    ) -> Talkers {
         let requests_p99 = sketch.requests_p99();
         let loudest = sketch.loudest().iter().take(ADDRESSES_MAX);
         let addresses = loudest.map(|(address, window)| Talker::of(*address, window)).collect();
         let guarded = self.episodes.iter().map(|(address, episode)| Guarded {
-            address: shown(*address),
+            who: counters.shown(*address),
             cause: episode.cause.name(),
             left_ms: episode.until_ns.saturating_sub(now_ns) / 1_000_000,
             requests: episode.requests,

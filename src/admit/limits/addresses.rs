@@ -1,7 +1,8 @@
-//! A bounded table of the addresses that are known: one cache line each, found by two.
+//! A bounded table of the addresses and instances that are known: one cache line each.
 //!
-//! In: an address as one number, and the time. Out: its entry. The table has sets of 8 places; a
-//! newcomer in a full set takes the place of the one that is at rest and idle for longest, so what
+//! In: an address as one number, and the time. Out: its entry. The table has sets of 8 places, and
+//! whoever is known stands in the first one that was free: nearly always the first one that is
+//! looked at, because each begins at one of its own. A newcomer in a full set takes the place of the one that is at rest and idle for longest, so what
 //! is forgotten is worth nothing as a rule, and at most one burst. Reading takes no lock. An entry
 //! that changes hands while somebody counts in it gets one request too many: that is harmless.
 
@@ -12,10 +13,10 @@ use parking_lot::Mutex;
 
 use super::bucket::Bucket;
 
-/// Memory of one known address: its entry, and its place in a set.
-pub const ADDRESS_BYTES: u64 = 64 + 8;
+/// Memory of one known address.
+pub const ADDRESS_BYTES: u64 = size_of::<Entry>() as u64;
 
-/// Places in a set: one cache line of keys.
+/// Places in a set.
 const WAYS: usize = 8;
 /// Locks of newcomers.
 const LOCKS: usize = 64;
@@ -25,7 +26,6 @@ const COARSE_BITS: u32 = 26;
 /// The table.
 #[derive(Debug)]
 pub struct Addresses {
-    sets: Box<[Set]>,
     entries: Box<[Entry]>,
     locks: Box<[Mutex<()>]>,
     /// Of this process: nobody outside can choose whom he puts out.
@@ -34,16 +34,12 @@ pub struct Addresses {
     evicted: AtomicU64,
 }
 
-#[derive(Debug, Default)]
-#[repr(align(64))]
-struct Set {
-    keys: [AtomicU64; WAYS],
-}
-
 /// What is known of one address.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub struct Entry {
+    /// Whose it is; 0 for nobody's, which it never becomes again.
+    who: AtomicU64,
     /// Its requests.
     pub requests: Bucket,
     /// Its requests while it is guarded.
@@ -83,7 +79,6 @@ impl Addresses {
     pub fn new(addresses_max: usize, seed: (u64, u64)) -> Self {
         let sets = addresses_max.div_ceil(WAYS).max(1);
         Self {
-            sets: (0..sets).map(|_| Set::default()).collect(),
             entries: (0..sets * WAYS).map(|_| Entry::default()).collect(),
             locks: (0..LOCKS).map(|_| Mutex::default()).collect(),
             seed,
@@ -94,17 +89,15 @@ impl Addresses {
 
     /// The entry of an address, which is made if it is new.
     pub fn entry(&self, address: u64, now_ns: u64) -> &Entry {
-        let set = self.set(address);
-        let way = self.way(set, address).unwrap_or_else(|| self.settle(set, address, now_ns));
-        let entry = self.place(set, way);
+        let home = self.home(address);
+        let entry = home.look(address).unwrap_or_else(|| self.settle(home, address, now_ns));
         entry.seen.store(coarse(now_ns), Ordering::Relaxed);
         entry
     }
 
     /// The entry of an address, if it is still there.
     pub fn find(&self, address: u64) -> Option<&Entry> {
-        let set = self.set(address);
-        self.way(set, address).map(|way| self.place(set, way))
+        self.home(address).look(address)
     }
 
     /// Addresses that are known, and how many were put out by others.
@@ -114,51 +107,71 @@ impl Addresses {
 
     /// Takes what every address did since the last time; those that did nothing are passed over.
     pub fn windows(&self) -> impl Iterator<Item = (u64, Window)> {
-        let keys = self.sets.iter().flat_map(|set| &set.keys);
-        keys.zip(&self.entries).filter_map(|(key, entry)| {
-            let key = key.load(Ordering::Acquire);
-            if key == 0 || entry.asked.load(Ordering::Relaxed) == 0 {
+        self.entries.iter().filter_map(|entry| {
+            let who = entry.who.load(Ordering::Acquire);
+            if who == 0 || entry.asked.load(Ordering::Relaxed) == 0 {
                 return None;
             }
-            Some((key, entry.take_window()))
+            Some((who, entry.take_window()))
         })
     }
 
-    fn set(&self, address: u64) -> usize {
+    fn home(&self, address: u64) -> Home<'_> {
         let mixed = u128::from(address ^ self.seed.0) * u128::from(self.seed.1 | 1);
         let mixed = low(mixed) ^ low(mixed >> 64);
-        let scaled = (u128::from(mixed) * self.sets.len() as u128) >> 64;
-        usize::try_from(scaled).unwrap_or(0)
-    }
-
-    fn way(&self, set: usize, address: u64) -> Option<usize> {
-        let keys = &self.sets.get(set)?.keys;
-        keys.iter().position(|key| key.load(Ordering::Acquire) == address)
-    }
-
-    fn place(&self, set: usize, way: usize) -> &Entry {
-        &self.entries[set * WAYS + way]
+        let sets = self.entries.len() / WAYS;
+        let scaled = (u128::from(mixed) * sets as u128) >> 64;
+        let number = usize::try_from(scaled).unwrap_or(0);
+        let set = self.entries.get(number * WAYS..(number + 1) * WAYS).unwrap_or_default();
+        Home { number, set, first: usize::try_from(mixed % WAYS as u64).unwrap_or(0) }
     }
 
     /// Gives a newcomer a place. Under a lock, so that nobody gets two.
     #[cold]
-    fn settle(&self, set: usize, address: u64, now_ns: u64) -> usize {
-        let _alone = self.locks[set % LOCKS].lock();
-        if let Some(way) = self.way(set, address) {
-            return way;
+    fn settle<'a>(&'a self, home: Home<'a>, address: u64, now_ns: u64) -> &'a Entry {
+        let _alone = self.locks[home.number % LOCKS].lock();
+        if let Some(known) = home.look(address) {
+            return known;
         }
-        let keys = &self.sets[set].keys;
-        if let Some(way) = keys.iter().position(|key| key.load(Ordering::Acquire) == 0) {
+        let free = home.around().find(|entry| entry.who.load(Ordering::Acquire) == 0);
+        if let Some(entry) = free {
             self.known.fetch_add(1, Ordering::Relaxed);
-            keys[way].store(address, Ordering::Release);
-            return way;
+            entry.who.store(address, Ordering::Release);
+            return entry;
         }
-        let worth = |way: &usize| self.place(set, *way).worth(now_ns);
-        let way = (0..WAYS).min_by_key(worth).unwrap_or(0);
+        let least = home.set.iter().min_by_key(|entry| entry.worth(now_ns));
+        let entry = least.unwrap_or(&self.entries[0]);
         self.evicted.fetch_add(1, Ordering::Relaxed);
-        self.place(set, way).clear();
-        keys[way].store(address, Ordering::Release);
-        way
+        entry.clear();
+        entry.who.store(address, Ordering::Release);
+        entry
+    }
+}
+
+/// Where an address belongs: a set, and the place in it where to begin.
+#[derive(Clone, Copy)]
+struct Home<'a> {
+    number: usize,
+    set: &'a [Entry],
+    first: usize,
+}
+
+impl<'a> Home<'a> {
+    fn around(self) -> impl Iterator<Item = &'a Entry> {
+        let (before, from) = self.set.split_at(self.first.min(self.set.len()));
+        from.iter().chain(before)
+    }
+
+    /// Whoever is known stands before the first place that is free.
+    fn look(self, address: u64) -> Option<&'a Entry> {
+        for entry in self.around() {
+            match entry.who.load(Ordering::Acquire) {
+                who if who == address => return Some(entry),
+                0 => return None,
+                _ => {}
+            }
+        }
+        None
     }
 }
 
@@ -232,12 +245,26 @@ fn coarse(ns: u64) -> u32 {
 }
 
 fn low(wide: u128) -> u64 {
-    (wide & u128::from(u64::MAX)) as u64
+    u64::try_from(wide & u128::from(u64::MAX)).unwrap_or(0)
 }
 
 /// Marks of numbers that are no IPv6 network: nothing is ever assigned below 1::/16.
 const IPV4: u64 = 1 << 32;
 const ZERO: u64 = 2 << 32;
+
+/// Instances beside them: no address begins with these two bits.
+const INSTANCE: u64 = 0b10 << 62;
+const INSTANCE_BITS: u64 = 0b11 << 62;
+
+/// An instance as one number, from a hash of its app and its name.
+pub fn instance(hash: u64) -> u64 {
+    INSTANCE | hash >> 2
+}
+
+/// Whether a number is an instance's.
+pub fn is_instance(group: u64) -> bool {
+    group & INSTANCE_BITS == INSTANCE
+}
 
 /// Who counts as one: an IPv4 address, or an IPv6 network of 64 bits, which is what one line gets.
 /// Never 0.
@@ -256,6 +283,7 @@ pub fn shown(group: u64) -> String {
     match group >> 32 {
         1 => ipv4(group).to_string(),
         2 => "::/64".to_owned(),
+        _ if is_instance(group) => format!("instance {group:016x}"),
         _ => format!("{}/64", Ipv6Addr::from_bits(u128::from(group) << 64)),
     }
 }
@@ -276,5 +304,5 @@ pub(in crate::admit) fn is_private(group: u64) -> bool {
 }
 
 fn ipv4(group: u64) -> Ipv4Addr {
-    Ipv4Addr::from_bits((group & u64::from(u32::MAX)) as u32)
+    Ipv4Addr::from_bits(u32::try_from(group & u64::from(u32::MAX)).unwrap_or(0))
 }

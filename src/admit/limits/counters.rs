@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use super::addresses::Addresses;
+use super::addresses::{Addresses, instance, shown as shown_as};
 use super::meters::{Account, AppMeter, KeyMeter, Meters};
 use super::talkers::{KeyTalker, Talkers};
 use crate::model::Reply;
@@ -24,7 +24,15 @@ pub struct Counters {
     meters: Meters,
     refusals: Mutex<BTreeMap<&'static str, u64>>,
     talkers: Mutex<Talkers>,
+    /// Names of guarded instances that came back.
+    names: Mutex<BTreeMap<u64, String>>,
+    random: RandomState,
 }
+
+/// Names that are kept.
+const NAMES_MAX: usize = 1_024;
+/// Characters of a name that are kept.
+const NAME_MAX: usize = 64;
 
 impl Counters {
     /// Room for so many addresses.
@@ -37,6 +45,8 @@ impl Counters {
             meters: Meters::default(),
             refusals: Mutex::default(),
             talkers: Mutex::default(),
+            names: Mutex::default(),
+            random,
         })
     }
 
@@ -54,6 +64,32 @@ impl Counters {
     /// Drops meters of keys that no policy names any more.
     pub fn forget_unused(&self) {
         self.meters.forget_unused();
+    }
+
+    /// The number of an instance of an app.
+    pub fn instance(&self, app: &str, name: &[u8]) -> u64 {
+        instance(self.random.hash_one((app, name)))
+    }
+
+    /// Keeps the name of a guarded instance, for those who look; says so once.
+    pub(in crate::admit) fn name(&self, instance: u64, app: &str, name: &[u8]) {
+        let mut names = self.names.lock();
+        if names.len() >= NAMES_MAX || names.contains_key(&instance) {
+            return;
+        }
+        let shown: String = String::from_utf8_lossy(name).chars().take(NAME_MAX).collect();
+        tracing::warn!(who = %shown_as(instance), app, name = ?shown, "a guarded instance came back");
+        names.insert(instance, format!("{app}/{shown}"));
+    }
+
+    /// The name of an address or an instance, as far as it is known.
+    pub(in crate::admit) fn shown(&self, who: u64) -> String {
+        self.names.lock().get(&who).cloned().unwrap_or_else(|| shown_as(who))
+    }
+
+    /// Forgets the name of one that is no longer guarded.
+    pub(in crate::admit) fn forget(&self, who: u64) {
+        self.names.lock().remove(&who);
     }
 
     /// Counts a refusal by its reason, of which there is a closed list.
@@ -94,16 +130,18 @@ pub struct Toll {
 }
 
 impl Toll {
-    /// Charges the app for bytes and events. Nothing is owed for what the gateway could not take,
+    /// Charges the app for bytes and events. Nothing is owed for what the gateway did not take now,
     /// which comes again, nor for what it had taken before; a batch that could not be split owes
     /// its bytes.
     pub fn pay(self, reply: &Reply) {
         let Self { counters, account, address, at_ns, bytes } = self;
         let cargo = &reply.cargo;
-        let owes = reply.status < 500 && !cargo.repeated;
+        let owes = reply.status < 500 && reply.status != 429 && !cargo.repeated;
         let (bytes, events) = if owes { (bytes, cargo.events) } else { (0, 0) };
-        if let Some(entry) = counters.addresses.find(address) {
-            entry.carried(bytes, events, cargo.impossible, cargo.repeated);
+        for who in [Some(address), cargo.instance].into_iter().flatten() {
+            if let Some(entry) = counters.addresses.find(who) {
+                entry.carried(bytes, events, cargo.impossible, cargo.repeated);
+            }
         }
         if !owes {
             return;

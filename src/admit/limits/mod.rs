@@ -14,7 +14,7 @@ mod talkers;
 mod tests;
 
 pub(super) use addresses::is_private;
-pub use addresses::{ADDRESS_BYTES, Addresses, Entry, Window, group, shown};
+pub use addresses::{ADDRESS_BYTES, Addresses, Entry, Window, group, instance, is_instance, shown};
 pub(super) use bucket::millis;
 pub use bucket::{Bucket, Rate};
 pub use counters::{Counters, Toll};

@@ -21,7 +21,7 @@ pub struct Talkers {
     pub window_ms: u64,
     /// Addresses that sent something in it.
     pub addresses_active: u64,
-    /// Addresses that are remembered.
+    /// Addresses and instances that are remembered.
     pub addresses_known: u64,
     /// Addresses that had to make room for others.
     pub addresses_evicted: u64,
@@ -31,7 +31,7 @@ pub struct Talkers {
     pub addresses: Vec<Talker>,
     /// The keys with most requests since the start.
     pub keys: Vec<KeyTalker>,
-    /// Addresses under the tighter limit.
+    /// Addresses and instances under the tighter limit.
     pub guarded: Vec<Guarded>,
     /// Refused requests since the start, by reason.
     pub refusals: BTreeMap<&'static str, u64>,
@@ -73,11 +73,12 @@ pub struct KeyTalker {
     pub bytes: u64,
 }
 
-/// One address under the tighter limit.
+/// One address or instance under the tighter limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Guarded {
-    /// The address, or the IPv6 network.
-    pub address: String,
+    /// The address, the IPv6 network, or the instance: app and name once it came back, before that
+    /// a number.
+    pub who: String,
     /// Why.
     pub cause: &'static str,
     /// For how much longer, at the time of the guard's last look.

@@ -162,6 +162,10 @@ fn an_ipv6_network_of_64_bits_is_one_client() {
     assert_eq!(group(mapped), group(IpAddr::from([203, 0, 113, 7])));
     assert_eq!(shown(group(mapped)), "203.0.113.7");
     assert_eq!(shown(group(IpAddr::V6(Ipv6Addr::LOCALHOST))), "::/64");
+    for text in ["2001:db8::1", "fd00::1", "fe80::1", "::1", "203.0.113.7", "ff02::1"] {
+        assert!(!is_instance(group(text.parse().expect("an address"))), "{text}");
+    }
+    assert!([0, 1, u64::MAX].into_iter().all(|hash| is_instance(instance(hash))));
     for (address, private) in [
         ("10.1.2.3", true),
         ("127.1.2.3", true),
