@@ -267,7 +267,8 @@ impl Settings {
             proxy: proxied(proxy),
         };
         let simple = self.listen.0.iter().map(|address| wanted(address, None, None));
-        let own = self.listeners.iter().map(|one| wanted(&one.address, one.tls, one.proxy_protocol));
+        let own =
+            self.listeners.iter().map(|one| wanted(&one.address, one.tls, one.proxy_protocol));
         simple.chain(own).collect()
     }
 

@@ -73,7 +73,6 @@ impl Line {
     fn named(&self, headers: &HeaderMap, form: forwarded::Form) -> IpAddr {
         forwarded::client(headers, form, &self.front.trusted, self.peer.address)
     }
-
 }
 
 /// Answers requests one at a time, over one connection.

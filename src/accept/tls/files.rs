@@ -99,6 +99,8 @@ pub(super) fn load(settings: &Settings) -> Result<Option<Loaded>, Error> {
     if settings.client_ca.as_os_str().is_empty() {
         lacks(&settings.client_crl, "client_crl", "client_ca")?;
     }
+    // First, so that what changes behind it makes a difference the next time.
+    let print = print(settings);
     let provider = Arc::new(ring::default_provider());
     let first = pair(&settings.cert, &settings.key, &provider)?;
     let mut names = Names::new(Arc::clone(&first.key));
@@ -116,8 +118,9 @@ pub(super) fn load(settings: &Settings) -> Result<Option<Loaded>, Error> {
     for name in &first.names {
         names.keep(name, &first.key);
     }
-    let refused = |error: rustls::Error| {
-        Error::Refused { path: settings.cert.clone(), message: error.to_string() }
+    let refused = |error: rustls::Error| Error::Refused {
+        path: settings.cert.clone(),
+        message: error.to_string(),
     };
     let versions = [&version::TLS13, &version::TLS12];
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -131,7 +134,7 @@ pub(super) fn load(settings: &Settings) -> Result<Option<Loaded>, Error> {
     config.send_tls13_tickets = 1;
     // A replayed batch would be a batch; nothing is taken before the handshake is over.
     config.max_early_data_size = 0;
-    Ok(Some(Loaded { config: Arc::new(config), ends, print: print(settings) }))
+    Ok(Some(Loaded { config: Arc::new(config), ends, print }))
 }
 
 struct Pair {
@@ -148,13 +151,12 @@ fn pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<Pair, Erro
     let chain: Vec<CertificateDer<'static>> = all(cert, "certificate")?;
     let mut leaf = None;
     for der in &chain {
-        let (_, parsed) = X509Certificate::from_der(der)
-            .map_err(|_| Error::Damaged { path: cert.to_owned() })?;
+        let (_, parsed) =
+            X509Certificate::from_der(der).map_err(|_| Error::Damaged { path: cert.to_owned() })?;
         leaf.get_or_insert(parsed);
     }
-    let (names, ends) = leaf.map_or((Vec::new(), 0), |leaf| {
-        (names(&leaf), leaf.validity().not_after.timestamp())
-    });
+    let (names, ends) =
+        leaf.map_or((Vec::new(), 0), |leaf| (names(&leaf), leaf.validity().not_after.timestamp()));
     let now = clock::now_ms() / 1_000;
     if ends - now < SOON {
         let (file, days) = (cert.display(), (ends - now).div_euclid(24 * 3_600));
@@ -207,8 +209,7 @@ fn clients(
     builder.build().map_err(|error| refused(error.to_string()))
 }
 
-/// Of the settings and all files' contents, to see whether anything differs. What changes between
-/// the reading and this is read again with the next look at the files.
+/// Of the settings and all files' contents, to see whether anything differs.
 fn print(settings: &Settings) -> u64 {
     let mut hasher = DefaultHasher::new();
     format!("{settings:?}").hash(&mut hasher);

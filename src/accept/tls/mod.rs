@@ -148,9 +148,7 @@ pub(super) async fn accept(
     shaken.map(|(secured, _)| secured)
 }
 
-fn look(
-    stream: TlsStream<Transport>,
-) -> Result<(Secured, rustls::HandshakeKind), HandshakeError> {
+fn look(stream: TlsStream<Transport>) -> Result<(Secured, rustls::HandshakeKind), HandshakeError> {
     let (_, connection) = stream.get_ref();
     let speaks_two = connection.alpn_protocol() == Some(TWO);
     let kind = connection.handshake_kind().unwrap_or(rustls::HandshakeKind::Full);
