@@ -44,6 +44,13 @@ impl Authority {
         self.sign(file, &CertificateParams::new(names).expect("names"))
     }
 
+    /// The same in one file, as Java wants it.
+    pub(crate) fn keystore(&self, file: &str, names: &[&str]) -> PathBuf {
+        let Pair { cert, key } = self.server(file, names);
+        let text = [key, cert].map(|path| std::fs::read_to_string(path).expect("PEM")).concat();
+        self.write(&format!("{file}.pem"), &text)
+    }
+
     /// For a client with this common name and serial number.
     pub(crate) fn client(&self, name: &str, serial: u64) -> Pair {
         self.sign(&format!("client-{name}"), &params(name, serial))
