@@ -180,9 +180,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         if flushed.is_pending() {
-            self.seen.stuck()
+            self.seen.stuck();
         } else {
-            self.seen.flushed()
+            self.seen.flushed();
         }
         flushed
     }

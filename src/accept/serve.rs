@@ -99,6 +99,10 @@ fn register() {
     for reason in ["first_byte", "handshake", "head", "idle", "write", "age", "requests", "flood"] {
         metrics::counter!(names::CONNECTIONS_ENDED, "reason" => reason).increment(0);
     }
+    // Counted at the door, which knows nothing of starts.
+    for limit in ["rate", "total"] {
+        metrics::counter!(names::BODIES_LATE, "limit" => limit).increment(0);
+    }
 }
 
 /// Serves listeners with `answer` until a stop, then lets open requests finish.

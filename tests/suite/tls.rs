@@ -411,6 +411,7 @@ mod two {
         let mirror = mirror(&authority, |_| ());
         runtime().block_on(async {
             let sender = open(mirror.address(), &authority).await;
+            assert_eq!(send(&sender, "GET", "/", b"").await.expect("room").0.status, 200);
             let take = |bytes| mirror.budget.take(tidegate::model::Part::Connections, bytes);
             // All that is left, in ever smaller pieces.
             let mut all = Vec::new();

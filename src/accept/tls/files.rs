@@ -99,6 +99,8 @@ pub(super) fn load(settings: &Settings) -> Result<Option<Loaded>, Error> {
     if settings.client_ca.as_os_str().is_empty() {
         lacks(&settings.client_crl, "client_crl", "client_ca")?;
     }
+    // First, so that what changes behind it makes a difference the next time.
+    let print = print(settings);
     let provider = Arc::new(ring::default_provider());
     let first = pair(&settings.cert, &settings.key, &provider)?;
     let mut names = Names::new(Arc::clone(&first.key));
@@ -132,7 +134,7 @@ pub(super) fn load(settings: &Settings) -> Result<Option<Loaded>, Error> {
     config.send_tls13_tickets = 1;
     // A replayed batch would be a batch; nothing is taken before the handshake is over.
     config.max_early_data_size = 0;
-    Ok(Some(Loaded { config: Arc::new(config), ends, print: print(settings) }))
+    Ok(Some(Loaded { config: Arc::new(config), ends, print }))
 }
 
 struct Pair {
@@ -207,8 +209,7 @@ fn clients(
     builder.build().map_err(|error| refused(error.to_string()))
 }
 
-/// Of the settings and all files' contents, to see whether anything differs. What changes between
-/// the reading and this is read again with the next look at the files.
+/// Of the settings and all files' contents, to see whether anything differs.
 fn print(settings: &Settings) -> u64 {
     let mut hasher = DefaultHasher::new();
     format!("{settings:?}").hash(&mut hasher);

@@ -41,7 +41,7 @@ impl Authority {
     /// For a server of these names.
     pub(crate) fn server(&self, file: &str, names: &[&str]) -> Pair {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        self.sign(file, CertificateParams::new(names).expect("names"))
+        self.sign(file, &CertificateParams::new(names).expect("names"))
     }
 
     /// The same in one file, as Java wants it.
@@ -53,7 +53,7 @@ impl Authority {
 
     /// For a client with this common name and serial number.
     pub(crate) fn client(&self, name: &str, serial: u64) -> Pair {
-        self.sign(&format!("client-{name}"), params(name, serial))
+        self.sign(&format!("client-{name}"), &params(name, serial))
     }
 
     /// For a client whose certificate ended in 2020.
@@ -61,7 +61,7 @@ impl Authority {
         let mut params = params(name, 1);
         params.not_before = date_time_ymd(2019, 1, 1);
         params.not_after = date_time_ymd(2020, 1, 1);
-        self.sign(&format!("expired-{name}"), params)
+        self.sign(&format!("expired-{name}"), &params)
     }
 
     /// A list with this serial number in it.
@@ -89,7 +89,7 @@ impl Authority {
         self.write("root.crt", &self.pem)
     }
 
-    fn sign(&self, file: &str, params: CertificateParams) -> Pair {
+    fn sign(&self, file: &str, params: &CertificateParams) -> Pair {
         let key = KeyPair::generate().expect("a key");
         let cert = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
         Pair {
