@@ -110,7 +110,7 @@ mod tests {
 
     use super::*;
     use crate::admit::settings::{Key, Kind, Settings};
-    use crate::admit::{Terms, quotas};
+    use crate::admit::{Documents, Terms, quotas};
     use crate::model::Peer;
 
     const SECOND: u64 = 1_000_000_000;
@@ -124,7 +124,7 @@ mod tests {
         };
         let mut terms = Terms { keys: vec![key("wk_one"), key("wk_two")], ..Terms::default() };
         adjust(&mut terms.limits);
-        Policy::compile(&terms, None, counters).expect("a policy")
+        Policy::compile(&terms, Documents::default(), counters).expect("a policy")
     }
 
     fn account(policy: &Policy, key: &str) -> Arc<Account> {

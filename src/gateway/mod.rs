@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 use crate::accept::{self, tls::Certificates};
 use crate::admin;
@@ -32,7 +33,7 @@ use crate::deliver::park;
 use crate::deliver::sinks::kafka;
 use crate::ingest::Ingest;
 use crate::journal::{self, Journal};
-use crate::model::Signal;
+use crate::model::{Budget, Signal};
 use crate::rulebook::{self, Rulebooks};
 use crate::settings::{self, Settings};
 use crate::telemetry::metrics as names;
@@ -129,6 +130,7 @@ impl Gateway {
     }
 
     /// Starts every floor with what was read from `source`, which is read again on reloads.
+    #[expect(clippy::too_many_lines, reason = "the list of all that is started, top to bottom")]
     pub fn start_from(
         mut settings: Settings,
         source: Option<Source>,
@@ -138,13 +140,7 @@ impl Gateway {
         let written = settings.clone();
         let certificates = accept::tls::Certificates::load(&settings.tls)?;
         fit::to_clusters(&mut settings)?;
-        let data = |source| Error::Data { dir: settings.data_dir.display().to_string(), source };
-        let node = texts::node_id(&settings.data_dir).map_err(data)?;
-        let books = Rulebooks::open(
-            settings.data_dir.join("rules"),
-            settings.rulebook().map_err(settings::Error::from)?,
-        )?;
-        let books = Arc::new(books);
+        let (node, books) = ground(&settings)?;
         let counters = Counters::new(settings.limits.addresses_max);
         let policy = Arc::new(ArcSwap::from_pointee(policy(&settings, &counters)?));
         let (stop, stopping) = watch::channel(false);
@@ -152,47 +148,31 @@ impl Gateway {
         let (budget, signal, cost) = memory::plan(&settings);
 
         let delivery = delivery::Delivery::start(&settings, &books, &budget, cost)?;
-        let watching = Watching {
-            inputs: Box::new(memory::inputs(&settings, &budget, &delivery)),
-            settings: settings.pressure.clone(),
-            signal: Arc::clone(&signal),
-        };
-        let standing = Arc::new(ArcSwap::from_pointee(Standing {
-            settings: written,
-            effective: settings.clone(),
-            version: 1,
-            since_ms: clock::now_ms(),
-            rejected: None,
-        }));
-        let told = Arc::clone(&policy);
-        let edge = Arc::new(Edge {
-            policy: Arc::clone(&policy),
-            counters: Arc::clone(&counters),
-            door: Door::new(&budget, &signal),
-            ingest: Arc::new(Ingest {
+        let watching = Watching::new(&settings, &budget, &delivery, &signal);
+        let standing = Arc::new(ArcSwap::from_pointee(Standing::first(written, &settings)));
+        let edge = edge(
+            &policy,
+            &counters,
+            Door::new(&budget, &signal),
+            Ingest {
                 books: Arc::clone(&books),
                 dedupe: delivery.dedupe,
                 deliver: delivery.policy,
                 node,
                 cost,
                 signal: Arc::clone(&signal),
-                document_version: Box::new(move |app| told.load().documents.version(app)),
+                document_version: versions(&policy),
                 instance: admit::rates::instances(&policy, &counters),
                 stopping: stopping.clone(),
-            }),
-            tasks: admit::Tasks::default(),
-        });
+            },
+        );
         let guarding =
             admit::guard::run(Arc::clone(&policy), Arc::clone(&counters), is_gone.clone());
         let drain = Duration::from_millis(settings.drain_ms);
-        let connections = Arc::default();
-        let life = accept::Life { stopping, drain, connections, budget };
+        let life = accept::Life { stopping, drain, connections: Arc::default(), budget };
         let listeners = listeners(&settings)?;
         let ingest_address = listeners.iter().flatten().find_map(accept::Listener::tcp);
-        let address = settings.admin.listen;
-        let admin = accept::bind(address, 1)
-            .map_err(|source| not_listening("admin.listen", &address, source))?
-            .remove(0);
+        let admin = admin_listener(settings.admin.listen)?;
         let reloader = Reloader::start(reload::Parts {
             source,
             books: Arc::clone(&books),
@@ -274,6 +254,40 @@ impl Gateway {
     }
 }
 
+/// Who this node is, and the rules that it begins with.
+fn ground(settings: &Settings) -> Result<(Uuid, Arc<Rulebooks>), Error> {
+    let data = |source| Error::Data { dir: settings.data_dir.display().to_string(), source };
+    let node = texts::node_id(&settings.data_dir).map_err(data)?;
+    let book = settings.rulebook().map_err(settings::Error::from)?;
+    Ok((node, Arc::new(Rulebooks::open(settings.data_dir.join("rules"), book)?)))
+}
+
+fn admin_listener(address: SocketAddr) -> Result<TcpListener, Error> {
+    let refused = |source| not_listening("admin.listen", &address, source);
+    Ok(accept::bind(address, 1).map_err(refused)?.remove(0))
+}
+
+/// The version of an app's SDK document, whatever it is at the moment.
+fn versions(policy: &Arc<ArcSwap<Policy>>) -> Box<dyn Fn(&str) -> u64 + Send + Sync> {
+    let policy = Arc::clone(policy);
+    Box::new(move |app| policy.load().documents.version(app))
+}
+
+fn edge(
+    policy: &Arc<ArcSwap<Policy>>,
+    counters: &Arc<Counters>,
+    door: Door,
+    ingest: Ingest,
+) -> Arc<Edge> {
+    Arc::new(Edge {
+        policy: Arc::clone(policy),
+        counters: Arc::clone(counters),
+        door,
+        ingest: Arc::new(ingest),
+        tasks: admit::Tasks::default(),
+    })
+}
+
 /// What the edge obeys under these settings.
 fn policy(settings: &Settings, counters: &Counters) -> Result<Policy, Error> {
     let documents = Documents::open(settings.documents(), &settings.announced(), clock::now_ms())?;
@@ -286,6 +300,21 @@ struct Watching {
     inputs: Box<dyn Fn() -> pressure::Inputs + Send>,
     settings: crate::model::pressure::Settings,
     signal: Arc<Signal>,
+}
+
+impl Watching {
+    fn new(
+        settings: &Settings,
+        budget: &Arc<Budget>,
+        delivery: &delivery::Delivery,
+        signal: &Arc<Signal>,
+    ) -> Self {
+        Self {
+            inputs: Box::new(memory::inputs(settings, budget, delivery)),
+            settings: settings.pressure.clone(),
+            signal: Arc::clone(signal),
+        }
+    }
 }
 
 /// The operators' pages, and beside them the watch over the pressure and the guard.

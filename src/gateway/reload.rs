@@ -80,6 +80,14 @@ pub(super) struct Standing {
     pub(super) rejected: Option<(i64, String)>,
 }
 
+impl Standing {
+    /// What a start puts in force.
+    pub(super) fn first(settings: Settings, effective: &Settings) -> Self {
+        let effective = effective.clone();
+        Self { settings, effective, version: 1, since_ms: clock::now_ms(), rejected: None }
+    }
+}
+
 /// What a reload can replace, and what it needs for it.
 pub(super) struct Parts {
     pub(super) source: Option<Source>,
@@ -218,8 +226,14 @@ impl Parts {
             Ok(changes) => {
                 self.count("applied");
                 let rules = format!("{:016x}", self.books.current().hash);
-                let (version, changed) = (before.version + 1, changes.join(" "));
-                tracing::info!(cause, version, rules, changed, "another configuration is in force");
+                let (version, what) = (before.version + 1, changes.join(" "));
+                tracing::info!(
+                    cause,
+                    version,
+                    rules,
+                    changed = what,
+                    "another configuration is in force"
+                );
                 (200, self.reply("applied", &changes))
             }
             Err(refused) => {

@@ -131,8 +131,8 @@ fn a_bad_file_keeps_the_old_configuration_and_says_so() {
         );
         assert!(binary.metrics().contains("tidegate_config_rejected 1"));
         let log = binary.log();
-        let lines = log.lines().filter(|line| line.contains("configuration is refused"));
-        assert!(lines.last().is_some_and(|line| line.contains(told)), "{told}: {log}");
+        let mut lines = log.lines().filter(|line| line.contains("configuration is refused"));
+        assert!(lines.next_back().is_some_and(|line| line.contains(told)), "{told}: {log}");
     }
     binary.configure_anew(&configuration("one"));
     let same = reload(&binary);

@@ -33,8 +33,9 @@ pub(super) fn text(
     let roles = if controls { "broker,controller" } else { "broker" };
     let control =
         if controls { format!(",CONTROLLER://127.0.0.1:{controller}") } else { String::new() };
-    let secured: String =
-        secured.iter().map(|(name, port)| format!(",{name}://127.0.0.1:{port}")).collect();
+    let secured = secured
+        .iter()
+        .fold(String::new(), |all, (name, port)| all + &format!(",{name}://127.0.0.1:{port}"));
     let listeners = format!("PLAINTEXT://127.0.0.1:{port}{secured}{control}");
     let ours = [
         ("process.roles", roles.to_owned()),
