@@ -1,6 +1,6 @@
 //! What the config centre's handler costs, without sockets: from an app to a whole response.
 //!
-//! The goal is 10 us at most: 100,000 answers a second and core. A kill is the dearest case, because
+//! The goal is 10 us at most: 100,000 answers a second and core. A kill is the dearest, because
 //! its text is made anew once a second; here every answer but the first finds it made.
 
 use std::hint::black_box;

@@ -110,13 +110,16 @@ fn a_bad_file_keeps_the_old_configuration_and_says_so() {
     for (text, told) in [
         ("watch_ms = 0\n[kafka]\nackk = 1\n", "line 3, column 1, key kafka.ackk"),
         ("watch_ms = 0\n[[rules]]\nname = \"x\"\naction = \"reject\"\n", "line 2"),
-        ("watch_ms = 0\nworkers = 7\n", "need a restart: workers"),
+        ("watch_ms = 0\nworkers = 7\n", "need a restart: store.flush_ms, workers"),
         (
             "watch_ms = 0\n[kafka]\nbrokers = \"a:1\"\n[journal]\ngather_us = 7\n",
             "need a restart: journal.gather_us, kafka.brokers",
         ),
         ("watch_ms = 0\n[limits]\nevents_max = 0\n", "limits.events_max"),
-        ("watch_ms = 0\n[sdk]\ndocuments = \"/no/such/folder\"\n", "/no/such/folder"),
+        (
+            "watch_ms = 0\n[store]\nflush_ms = 20\n[sdk]\ndocuments = \"/no/such/folder\"\n",
+            "/no/such/folder",
+        ),
     ] {
         binary.configure_anew(text);
         let refused = reload(&binary);

@@ -33,15 +33,20 @@ pub(super) fn text(
     let roles = if controls { "broker,controller" } else { "broker" };
     let control =
         if controls { format!(",CONTROLLER://127.0.0.1:{controller}") } else { String::new() };
+    let secured_names: Vec<&str> = secured.iter().map(|(name, _)| *name).collect();
     let secured = secured
         .iter()
         .fold(String::new(), |all, (name, port)| all + &format!(",{name}://127.0.0.1:{port}"));
+    // Kafka guesses the protocols of its listeners only as long as all of them are plain.
+    let protocols = secured_names.iter().map(|name| format!(",{name}:{name}")).collect::<Vec<_>>();
+    let protocols = format!("CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{}", protocols.concat());
     let listeners = format!("PLAINTEXT://127.0.0.1:{port}{secured}{control}");
     let ours = [
         ("process.roles", roles.to_owned()),
         ("node.id", id.to_string()),
         ("controller.quorum.bootstrap.servers", format!("127.0.0.1:{controller}")),
         ("listeners", listeners),
+        ("listener.security.protocol.map", protocols),
         ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{advertised}{secured}")),
         ("controller.listener.names", "CONTROLLER".to_owned()),
         ("log.dirs", logs.display().to_string()),

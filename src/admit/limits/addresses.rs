@@ -2,9 +2,10 @@
 //!
 //! In: an address as one number, and the time. Out: its entry. The table has sets of 8 places, and
 //! whoever is known stands in the first one that was free: nearly always the first one that is
-//! looked at, because each begins at one of its own. A newcomer in a full set takes the place of the one that is at rest and idle for longest, so what
-//! is forgotten is worth nothing as a rule, and at most one burst. Reading takes no lock. An entry
-//! that changes hands while somebody counts in it gets one request too many: that is harmless.
+//! looked at, because each begins at one of its own. A newcomer in a full set takes the place of
+//! the one that is at rest and idle for longest, so what is forgotten is worth nothing as a rule,
+//! and at most one burst. Reading takes no lock. An entry that changes hands while somebody counts
+//! in it gets one request too many: that is harmless.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};

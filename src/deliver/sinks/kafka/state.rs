@@ -13,6 +13,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 /// Records have to arrive this often to count as a flow.
 const FLOW_GAP_MS: u64 = 250;
 
+/// For how long a cause is shown although the client only says by now that nobody answers, which is
+/// what follows from it.
+const CAUSE_MS: u64 = 60_000;
+
 /// Shared by the callbacks, the polling thread and whoever asks.
 #[derive(Debug)]
 pub(super) struct State {
@@ -32,6 +36,8 @@ pub(super) struct State {
 #[derive(Debug, Default)]
 struct Trouble {
     latest: Option<String>,
+    /// When the client last named a cause.
+    cause_ms: Option<u64>,
     /// Kinds of trouble that were logged since the last success.
     said: BTreeSet<&'static str>,
 }
@@ -97,7 +103,16 @@ impl State {
         if trouble.said.insert(kind) {
             tracing::warn!(cluster, kind, %error, reason, "kafka");
         }
-        trouble.latest = Some(format!("{kind}: {reason}"));
+        let now_ms = self.now_ms();
+        if CONSEQUENCES.contains(&kind) {
+            let known = trouble.cause_ms.map(|at| now_ms.saturating_sub(at));
+            if known.is_none_or(|age| age > CAUSE_MS) {
+                trouble.latest = Some(format!("{kind}: {reason}"));
+            }
+        } else {
+            trouble.latest = Some(format!("{kind}: {reason}"));
+            trouble.cause_ms = Some(now_ms);
+        }
         self.troubled.store(true, Ordering::Relaxed);
     }
 
@@ -106,6 +121,9 @@ impl State {
         self.trouble.lock().latest.clone()
     }
 }
+
+/// Kinds that follow from all others, and say nothing by themselves.
+const CONSEQUENCES: [&str; 2] = ["no broker answers", "connection failed"];
 
 /// What an operator would call it.
 fn kind(error: &KafkaError) -> &'static str {
