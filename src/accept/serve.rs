@@ -37,8 +37,10 @@ use crate::telemetry::metrics as names;
 pub struct Life {
     /// Turns true when no more connections are wanted.
     pub stopping: watch::Receiver<bool>,
-    /// How long open requests may take then.
+    /// How long open requests may take then ...
     pub drain: Duration,
+    /// ... unless this turns true.
+    pub hurry: watch::Receiver<bool>,
     /// Open connections of all listeners.
     pub connections: Arc<AtomicU64>,
     /// Where their memory comes from.
@@ -69,6 +71,15 @@ impl Front {
             tls.map_or((None, Duration::ZERO), |(all, limit)| (Some(all), limit));
         register();
         Arc::new(Self { http, trusted, caps, certificates, handshake, life })
+    }
+
+    /// Ends when nothing is waited for any more: after the drain, or when it hurries.
+    pub async fn patience(&self) {
+        let mut hurry = self.life.hurry.clone();
+        tokio::select! {
+            () = tokio::time::sleep(self.life.drain) => {}
+            () = turned(&mut hurry) => {}
+        }
     }
 
     /// The header in which proxies name their clients, if any proxy is trusted.
@@ -132,10 +143,18 @@ where
     }
     drop(alive);
     while accepting.join_next().await.is_some() {}
-    if tokio::time::timeout(front.life.drain, gone.recv()).await.is_err() {
-        tracing::warn!("connections were cut off after drain_ms");
+    tokio::select! {
+        _none = gone.recv() => {}
+        () = front.patience() => tracing::warn!("connections were cut off"),
     }
     Ok(())
+}
+
+/// Ends when the value turns true, and never if nobody is left to turn it.
+async fn turned(value: &mut watch::Receiver<bool>) {
+    if value.wait_for(|value| *value).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// One listener.

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::gateway::{Gateway, Source};
 use crate::settings::Settings;
@@ -34,25 +35,50 @@ pub(super) fn run(settings: Settings, path: Option<PathBuf>) -> anyhow::Result<E
     tracing::info!(
         "try: curl -d '[{{\"type\":\"test\",\"props\":{{\"a\":1}}}}]' 'http://{ingest}/v1/batch{key}'"
     );
-    wait_for_a_signal(&gateway)?;
-    tracing::info!("stopping");
+    let mut signals = Signals::new()?;
+    signals.wait(|| gateway.reload("signal"));
+    tracing::info!("stopping; a second signal cuts off what is open");
+    let hurry = gateway.hurry();
+    // Ends with the process.
+    std::thread::spawn(move || {
+        signals.wait(|| ());
+        hurry.now();
+    });
     gateway.stop();
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
 }
 
-fn wait_for_a_signal(gateway: &Gateway) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => return Ok(()),
-                _ = interrupt.recv() => return Ok(()),
-                _ = hangup.recv() => gateway.reload("signal"),
+/// What this process is told; nothing of it is missed between two waits.
+struct Signals {
+    runtime: Runtime,
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (terminate, interrupt, hangup) = {
+            let _inside = runtime.enter();
+            let of = |kind: fn() -> SignalKind| signal(kind());
+            (of(SignalKind::terminate)?, of(SignalKind::interrupt)?, of(SignalKind::hangup)?)
+        };
+        Ok(Self { runtime, terminate, interrupt, hangup })
+    }
+
+    /// Until it is told to stop.
+    fn wait(&mut self, reload: impl Fn()) {
+        let Self { runtime, terminate, interrupt, hangup } = self;
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return,
+                    _ = interrupt.recv() => return,
+                    _ = hangup.recv() => reload(),
+                }
             }
-        }
-    })
+        });
+    }
 }

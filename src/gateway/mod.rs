@@ -107,12 +107,23 @@ pub enum Error {
     Thread(#[from] std::io::Error),
 }
 
+/// Makes a stop shorter.
+pub struct Hurry(watch::Sender<bool>);
+
+impl Hurry {
+    /// Open requests are cut off now. What was acknowledged is as safe as ever.
+    pub fn now(&self) {
+        self.0.send_replace(true);
+    }
+}
+
 /// A running gateway.
 pub struct Gateway {
     ingest_address: Option<SocketAddr>,
     admin_address: SocketAddr,
     drain: Duration,
     stop: watch::Sender<bool>,
+    hurry: watch::Sender<bool>,
     gone: watch::Sender<bool>,
     workers: Vec<JoinHandle<()>>,
     admin: Option<JoinHandle<()>>,
@@ -169,7 +180,9 @@ impl Gateway {
         let guarding =
             admit::guard::run(Arc::clone(&policy), Arc::clone(&counters), is_gone.clone());
         let drain = Duration::from_millis(settings.drain_ms);
-        let life = accept::Life { stopping, drain, connections: Arc::default(), budget };
+        let (hurry, hurried) = watch::channel(false);
+        let connections = Arc::default();
+        let life = accept::Life { stopping, drain, hurry: hurried, connections, budget };
         let listeners = listeners(&settings)?;
         let ingest_address = listeners.iter().flatten().find_map(accept::Listener::tcp);
         let admin = admin_listener(settings.admin.listen)?;
@@ -201,9 +214,10 @@ impl Gateway {
             ingest_address,
             admin_address: admin.local_addr()?,
             drain,
-            workers: workers(listeners, &edge, &front, drain)?,
+            workers: workers(listeners, &edge, &front)?,
             admin: Some(thread("admin", operate(admin, status, watching, guarding, is_gone))?),
             stop,
+            hurry,
             gone,
             clusters: delivery.clusters,
             files: delivery.files,
@@ -227,6 +241,11 @@ impl Gateway {
         self.reloader.order(cause);
     }
 
+    /// Makes a stop shorter, whoever is just waiting for it.
+    pub fn hurry(&self) -> Hurry {
+        Hurry(self.hurry.clone())
+    }
+
     /// Stops: no new connections, open requests finish, Kafka is flushed, the rest is journalled,
     /// synced, and everything is closed.
     pub fn stop(mut self) {
@@ -237,6 +256,7 @@ impl Gateway {
         for worker in self.workers.drain(..) {
             join(worker);
         }
+        let until = if *self.hurry.borrow() { Instant::now() } else { until };
         for cluster in &self.clusters {
             cluster.flush(until);
         }
@@ -386,7 +406,6 @@ fn workers(
     listeners: Vec<Vec<accept::Listener>>,
     edge: &Arc<Edge>,
     front: &Arc<accept::Front>,
-    drain: Duration,
 ) -> Result<Vec<JoinHandle<()>>, Error> {
     let mut workers = Vec::with_capacity(listeners.len());
     for (at, listeners) in listeners.into_iter().enumerate() {
@@ -397,9 +416,10 @@ fn workers(
             async move { edge.answer(request, peer).await }
         };
         let serve = async move {
-            accept::serve(listeners, front, answer).await?;
-            if tokio::time::timeout(drain, tasks.idle()).await.is_err() {
-                tracing::warn!("batches were cut off after drain_ms");
+            accept::serve(listeners, Arc::clone(&front), answer).await?;
+            tokio::select! {
+                () = tasks.idle() => {}
+                () = front.patience() => tracing::warn!("batches were cut off"),
             }
             Ok(())
         };

@@ -273,6 +273,23 @@ fn sockets_that_systemd_has_opened_are_taken_over() {
 }
 
 #[test]
+fn a_second_signal_cuts_off_what_a_stop_waits_for() {
+    let mut binary = Binary::start("drain_ms = 600000\n[limits]\nbody_ms = 600000\n");
+    let mut open = Client::connect(binary.address());
+    open.write(b"POST /v1/batch HTTP/1.1\r\nHost: t\r\nContent-Length: 4\r\n\r\nab").expect("open");
+    // Behind it in the accept queue of one of the workers, or beside it: both are served.
+    assert_eq!(Client::connect(binary.address()).send(&Request::batch(EVENT)).status, 200);
+    let address = binary.address();
+    binary.terminate();
+    eventually("it takes no more connections", || {
+        Client::try_connect(address).is_err().then_some(())
+    });
+    // The stop above it signals again, and has far less patience than drain_ms.
+    assert_eq!(binary.stop().code(), Some(0));
+    assert!(open.is_closed());
+}
+
+#[test]
 fn a_stop_ends_idle_connections_and_lets_open_requests_finish() {
     let mirror = Mirror::start(|_| ());
     let mut idle = Client::connect(mirror.address());

@@ -126,6 +126,12 @@ impl Binary {
         self.process.take().expect("a process").kill().expect("a process of ours");
     }
 
+    /// SIGTERM, and no waiting.
+    pub(crate) fn terminate(&mut self) {
+        let process = self.process.as_mut().expect("a process");
+        process.signal(rustix::process::Signal::TERM).expect("a process of ours");
+    }
+
     /// SIGTERM, and the exit status.
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.process.take().expect("a process").stop(STOP).expect("it stops in time")

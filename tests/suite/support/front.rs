@@ -37,6 +37,7 @@ impl Mirror {
         let life = Life {
             stopping,
             drain: Duration::from_secs(10),
+            hurry: watch::channel(false).1,
             connections: Arc::default(),
             budget: Arc::clone(&budget),
         };
