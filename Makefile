@@ -35,7 +35,7 @@ bench: setup setup-test ## The floor table: CPU per event against the sum of the
 	@$(CARGO) bench $(LOCKED) --bench floor -- $(ARGS)
 
 benches: setup ## Criterion benches of every stage
-	@$(CARGO) bench $(LOCKED) --bench inflate --bench split --bench rules --bench journal --bench ingest
+	@$(CARGO) bench $(LOCKED) --bench inflate --bench split --bench rules --bench journal --bench ingest --bench admission
 
 loadtest: setup setup-test ## A million events through a fresh gateway and a fresh Kafka, both tiers read back
 	@$(CARGO) build $(LOCKED) --release --workspace
