@@ -35,7 +35,7 @@ bench: setup setup-test ## The floor table: CPU per event against the sum of the
 	@$(CARGO) bench $(LOCKED) --bench floor -- $(ARGS)
 
 benches: setup ## Criterion benches of every stage
-	@$(CARGO) bench $(LOCKED) --bench document --bench inflate --bench split --bench rules --bench journal --bench ingest
+	@$(CARGO) bench $(LOCKED) --bench admission --bench document --bench inflate --bench split --bench rules --bench journal --bench ingest
 
 reloads: setup setup-test ## 10,000 reloads under load: no failed request, no mixed batch, no growth
 	@TIDEGATE_RELOADS=$${RELOADS:-10000} $(CARGO) test $(LOCKED) --test suite reloads_under_load -- --nocapture
