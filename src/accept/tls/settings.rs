@@ -50,6 +50,14 @@ pub struct Certificate {
 }
 
 impl Settings {
+    /// Every file that is read, for whoever watches them.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let own = [&self.cert, &self.key, &self.client_ca, &self.client_crl];
+        let further = self.certificates.iter().flat_map(|more| [&more.cert, &more.key]);
+        let all = own.into_iter().chain(further).filter(|path| !path.as_os_str().is_empty());
+        all.cloned().collect()
+    }
+
     /// Whether there is TLS at all.
     pub fn is_on(&self) -> bool {
         !self.cert.as_os_str().is_empty()
