@@ -23,11 +23,11 @@ use super::io::Transport;
 use crate::clock;
 use crate::telemetry::metrics as names_of_metrics;
 
-/// What TLS holds for a connection beside the socket's own. Measured as an idle connection is: 16 to
-/// 18 KiB more than without TLS; and a record that is being read has up to 16 KiB.
+/// What TLS holds for a connection beside the socket's own. Measured on idle connections: 16 to 18
+/// KiB more than without TLS; and a record that is being read has up to 16 KiB.
 pub(super) const CONNECTION_BYTES: u64 = 24 << 10;
-/// What HTTP/2 holds for one beside its streams. Measured after one request: 58 KiB in all, of which
-/// the head of HTTP/1.1, which it does not have, is charged as well.
+/// What HTTP/2 holds for one beside its streams. Measured after one request: 58 KiB in all, of
+/// which the head of HTTP/1.1, which it does not have, is charged as well.
 pub(super) const STREAMS_BYTES: u64 = 8 << 10;
 /// What is kept of replies that have not been taken.
 const SEND_BYTES_MAX: usize = 32 << 10;
