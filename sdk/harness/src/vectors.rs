@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::adapter::{Adapter, Answer, Fault};
@@ -40,7 +41,7 @@ struct Function {
 struct Case {
     name: String,
     #[serde(rename = "in")]
-    given: Value,
+    given: Box<RawValue>,
     out: Value,
 }
 
@@ -64,9 +65,7 @@ pub fn run(adapter: &mut Adapter, dir: &Path) -> anyhow::Result<Vec<Outcome>> {
 fn one(adapter: &mut Adapter, function: &Function) -> Result<Outcome, Fault> {
     let mut outcome = Outcome { function: function.function.clone(), ..Outcome::default() };
     for case in &function.cases {
-        let fields = json!({"function": function.function, "in": case.given});
-        let fields = fields.as_object().cloned().unwrap_or_default();
-        match adapter.call("vec", &fields)? {
+        match adapter.vector(&function.function, &case.given)? {
             Answer::Done(answer) => {
                 let out = answer.get("out").cloned().unwrap_or_default();
                 if right(&case.out, &out) {

@@ -10,6 +10,7 @@ mod websocket;
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 pub use manifest::{Manifest, Transport, discover};
@@ -97,6 +98,17 @@ impl Adapter {
         message.insert("id".to_owned(), json!(id));
         message.insert("op".to_owned(), json!(op));
         self.line.send(&Value::Object(message).to_string())?;
+        let line = self.line.receive(ANSWER)?;
+        read(&line, id).ok_or(Fault::Nonsense(line.chars().take(300).collect()))
+    }
+
+    /// A vector; its input travels as it is written, digit for digit.
+    pub fn vector(&mut self, function: &str, given: &RawValue) -> Result<Answer, Fault> {
+        let id = self.next;
+        self.next += 1;
+        let (name, given) = (json!(function), given.get());
+        let line = format!(r#"{{"id":{id},"op":"vec","function":{name},"in":{given}}}"#);
+        self.line.send(&line)?;
         let line = self.line.receive(ANSWER)?;
         read(&line, id).ok_or(Fault::Nonsense(line.chars().take(300).collect()))
     }

@@ -50,7 +50,8 @@ pub(super) fn end(child: &mut Child) {
     if matches!(child.try_wait(), Ok(None))
         && let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw)
     {
-        drop(kill_process_group(group, Signal::KILL));
+        // It may just have ended by itself.
+        kill_process_group(group, Signal::KILL).ok();
     }
     drop(child.wait());
 }

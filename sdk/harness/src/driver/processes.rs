@@ -83,9 +83,14 @@ impl Run<'_> {
         op: &str,
         fields: Map<String, Value>,
     ) -> Result<Option<Value>, Stop> {
-        let Some(process) = self.processes.get_mut(name).filter(|process| process.alive) else {
-            return Err(failed(format!("process {name} does not live")));
+        let Some(process) = self.processes.get_mut(name) else {
+            return Err(failed(format!("there is no process {name}")));
         };
+        if !process.alive {
+            // How many steps it takes until a crash point is reached is the SDK's own affair.
+            let dead = || failed(format!("process {name} does not live"));
+            return if process.doomed { Ok(None) } else { Err(dead()) };
+        }
         match process.adapter.call(op, &fields) {
             Ok(Answer::Done(value)) => {
                 process.pulse = Pulse::read(&value);
@@ -108,7 +113,7 @@ impl Run<'_> {
 
     /// SIGKILL.
     pub(super) fn kill(&mut self, name: &str) -> Result<(), Stop> {
-        if !self.processes.get(name).is_some_and(|process| process.alive) {
+        if !self.processes.get(name).is_some_and(|process| process.alive || process.doomed) {
             return Err(failed(format!("process {name} does not live")));
         }
         self.bury(name);
