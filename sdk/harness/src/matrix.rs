@@ -4,6 +4,7 @@
 //! a success.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use crate::driver::Verdict;
 use crate::scenario::Book;
@@ -33,7 +34,7 @@ pub fn table(book: &Book, columns: &[Column]) -> String {
     text.push_str(&summary(book, columns));
     let head = |first: &str| {
         let rule = "|---".repeat(names.len() + 1);
-        format!("\n| {first} | {} |\n{rule}|\n", names.join(" | "))
+        format!("\n| {first} | {} |\n{rule}|", names.join(" | "))
     };
     text.push_str(&head("vectors"));
     for function in functions(columns) {
@@ -42,7 +43,7 @@ pub fn table(book: &Book, columns: &[Column]) -> String {
             outcome.map_or("-".to_owned(), |outcome| reasons.vectors(outcome))
         });
         let cells: Vec<String> = cells.collect();
-        text.push_str(&format!("| {function} | {} |\n", cells.join(" | ")));
+        writeln!(text, "| {function} | {} |", cells.join(" | ")).ok();
     }
     let mut group = "";
     for scenario in &book.scenarios {
@@ -52,7 +53,7 @@ pub fn table(book: &Book, columns: &[Column]) -> String {
         }
         let cells = columns.iter().map(|column| reasons.cell(column.verdicts.get(&scenario.id)));
         let cells: Vec<String> = cells.collect();
-        text.push_str(&format!("| {} | {} |\n", scenario.id, cells.join(" | ")));
+        writeln!(text, "| {} | {} |", scenario.id, cells.join(" | ")).ok();
     }
     text.push_str(&reasons.text());
     text
@@ -71,7 +72,7 @@ fn summary(book: &Book, columns: &[Column]) -> String {
         let failed = count(|verdict| matches!(verdict, Verdict::Failed(_)));
         let vectors: usize = column.vectors.iter().map(|outcome| outcome.passed).sum();
         let name = &column.name;
-        text.push_str(&format!("| {name} | {passed} | {lacking} | {failed} | {vectors} |\n"));
+        writeln!(text, "| {name} | {passed} | {lacking} | {failed} | {vectors} |").ok();
     }
     text
 }
@@ -140,7 +141,7 @@ pub fn place(text: &str, table: &str) -> String {
             let after = rest.get(to - from + END.len()..).unwrap_or_default();
             format!("{before}{marked}{after}")
         }
-        _ => format!("{}\n\n{marked}\n", text.trim_end()),
+        _ => format!("{}\n\n{marked}", text.trim_end()),
     }
 }
 
@@ -150,7 +151,7 @@ mod tests {
 
     #[test]
     fn the_table_is_put_between_the_marks_again_and_again() {
-        let first = place("# SDKs\n", "one");
+        let first = place("# SDKs", "one");
         let text = first.replace("# SDKs", "# Ours") + "after\n";
         let second = place(&text, "two");
         assert!(second.starts_with("# Ours\n") && second.ends_with("after\n"), "{second}");

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 pub use manifest::{Manifest, Transport, discover};
 
 /// How long one operation may take in real time.
-pub const ANSWER: Duration = Duration::from_secs(60);
+pub const ANSWER: Duration = Duration::from_mins(1);
 
 /// Lines to an adapter and back. The tests have one that is no process.
 pub trait Line {

@@ -63,7 +63,7 @@ impl Run<'_> {
         let mut fields = fields.clone();
         fields.remove("process");
         fields.entry("client").or_insert(json!("a"));
-        if let Some(answer) = self.call(&process, op, fields)? {
+        if let Some(answer) = self.call(&process, op, &fields)? {
             self.last = answer;
         }
         Ok(())
@@ -85,7 +85,7 @@ impl Run<'_> {
         };
         options.entry("endpoint").or_insert(json!(format!("{scheme}://{address}{path}")));
         if self.options.is_empty() {
-            self.options = options.clone();
+            self.options.clone_from(&options);
         }
         let seed = fields.get("seed").and_then(Value::as_str).unwrap_or(&self.scenario.seed);
         let mut message = Map::new();
@@ -101,7 +101,7 @@ impl Run<'_> {
             }
         }
         self.clients.insert(name, process.clone());
-        if let Some(answer) = self.call(&process, "init", message)? {
+        if let Some(answer) = self.call(&process, "init", &message)? {
             if answer.get("refused").is_some_and(|refused| !refused.is_null()) {
                 self.clients.remove(client(fields));
             }
@@ -137,7 +137,7 @@ impl Run<'_> {
         self.tell_time();
         let to = json!({"to_ms": self.wall_ms()}).as_object().cloned().unwrap_or_default();
         for name in self.living() {
-            self.call(&name, "wall", to.clone())?;
+            self.call(&name, "wall", &to)?;
         }
         Ok(())
     }
@@ -148,7 +148,7 @@ impl Run<'_> {
         self.wall_off_ms += wall - mono;
         self.tell_time();
         for name in self.living() {
-            self.call(&name, "suspend", fields.clone())?;
+            self.call(&name, "suspend", fields)?;
         }
         Ok(())
     }
@@ -160,7 +160,7 @@ impl Run<'_> {
         message.remove("process");
         message.remove("wait");
         message.entry("client").or_insert(json!("a"));
-        let Some(answer) = self.call(&process, op, message)? else { return Ok(()) };
+        let Some(answer) = self.call(&process, op, &message)? else { return Ok(()) };
         let number = answer.get("call").and_then(Value::as_u64);
         let number = number.ok_or_else(|| failed(format!("{op} gave no number of its call")))?;
         self.call = Some((process, number));
@@ -171,7 +171,7 @@ impl Run<'_> {
     pub(super) fn ask_call(&mut self) -> Result<(), Stop> {
         let (process, number) = self.call.clone().ok_or_else(|| failed("nothing was begun"))?;
         let fields = json!({"call": number}).as_object().cloned().unwrap_or_default();
-        self.last = self.call(&process, "call", fields)?.unwrap_or_default();
+        self.last = self.call(&process, "call", &fields)?.unwrap_or_default();
         Ok(())
     }
 
@@ -180,7 +180,7 @@ impl Run<'_> {
         let mut message = fields.clone();
         message.remove("process");
         let parent = self.process(&message);
-        let answer = self.call(&parent, "fork", message)?.unwrap_or_default();
+        let answer = self.call(&parent, "fork", &message)?.unwrap_or_default();
         let port = answer.get("port").and_then(Value::as_u64);
         let port = port.and_then(|port| u16::try_from(port).ok());
         self.adopt_child(&child, port.ok_or_else(|| failed("fork gave no port"))?)

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::{Backend, Run, Stop, failed};
 
 /// How long things may take to settle in real time.
-const SETTLE: Duration = Duration::from_secs(20);
+const SETTLE: Duration = Duration::from_secs(10);
 /// How often we look.
 const LOOK: Duration = Duration::from_millis(1);
 /// How often we look at what happens in real time.
@@ -39,7 +39,7 @@ impl Run<'_> {
                 return Ok(());
             }
             for name in due {
-                self.call(&name, "advance", fields(0))?;
+                self.call(&name, "advance", &fields(0))?;
             }
         }
         Err(failed("timers of 0 ms never end"))
@@ -55,7 +55,7 @@ impl Run<'_> {
         let until = Instant::now() + SETTLE;
         loop {
             for name in self.living() {
-                self.call(&name, "settle", Map::new())?;
+                self.call(&name, "settle", &Map::new())?;
             }
             let quiet = match &self.target {
                 Backend::Scripted(gateway) => gateway.quiet(),
@@ -102,7 +102,7 @@ impl Run<'_> {
         self.now_ms += step;
         self.tell_time();
         for name in self.living() {
-            let answer = self.call(&name, "advance", fields(step))?;
+            let answer = self.call(&name, "advance", &fields(step))?;
             let moved =
                 answer.as_ref().map(|answer| answer.get("moved_ms").and_then(Value::as_i64));
             if moved.is_some_and(|moved| moved != Some(step)) {

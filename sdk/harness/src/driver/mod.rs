@@ -202,7 +202,7 @@ impl<'a> Run<'a> {
         }
         let Backend::Scripted(gateway) = &self.target else {
             let faults = invariants::ledgers(&ledgers, &self.options, self.erased);
-            return report(faults);
+            return report(&faults);
         };
         let record = gateway.record();
         let evidence = invariants::Evidence {
@@ -213,11 +213,11 @@ impl<'a> Run<'a> {
             erased: self.erased,
             lives: self.lives,
         };
-        report(invariants::check(&evidence))
+        report(&invariants::check(&evidence))
     }
 }
 
-fn report(faults: Vec<String>) -> Result<(), Stop> {
+fn report(faults: &[String]) -> Result<(), Stop> {
     const SHOWN: usize = 5;
     if faults.is_empty() {
         return Ok(());
@@ -225,3 +225,6 @@ fn report(faults: Vec<String>) -> Result<(), Stop> {
     let shown: Vec<&str> = faults.iter().take(SHOWN).map(String::as_str).collect();
     Err(failed(format!("{} broken: {}", faults.len(), shown.join("; "))))
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,7 +44,7 @@ impl Run<'_> {
         self.lives += 1;
         let clock = if self.real_time() { "real" } else { "virtual" };
         let fields = json!({"clock": clock, "mono_ms": self.now_ms, "wall_ms": self.wall_ms()});
-        let hello = self.call(name, "hello", fields.as_object().cloned().unwrap_or_default())?;
+        let hello = self.call(name, "hello", &fields.as_object().cloned().unwrap_or_default())?;
         self.supported(&hello.unwrap_or_default())
     }
 
@@ -63,7 +63,7 @@ impl Run<'_> {
     fn supported(&self, hello: &Value) -> Result<(), Stop> {
         let list = hello.get("caps").and_then(Value::as_array).cloned().unwrap_or_default();
         let has = |need: &String| list.contains(&json!(need));
-        for need in self.scenario.needs.iter().filter(|need| !has(need)) {
+        if let Some(need) = self.scenario.needs.iter().find(|need| !has(need)) {
             let reason = hello.pointer(&format!("/missing/{need}")).and_then(Value::as_str);
             return Err(match reason {
                 Some(reason) => Stop::Unsupported(format!("{need}: {reason}")),
@@ -81,7 +81,7 @@ impl Run<'_> {
         &mut self,
         name: &str,
         op: &str,
-        fields: Map<String, Value>,
+        fields: &Map<String, Value>,
     ) -> Result<Option<Value>, Stop> {
         let Some(process) = self.processes.get_mut(name) else {
             return Err(failed(format!("there is no process {name}")));
@@ -91,7 +91,7 @@ impl Run<'_> {
             let dead = || failed(format!("process {name} does not live"));
             return if process.doomed { Ok(None) } else { Err(dead()) };
         }
-        match process.adapter.call(op, &fields) {
+        match process.adapter.call(op, fields) {
             Ok(Answer::Done(value)) => {
                 process.pulse = Pulse::read(&value);
                 Ok(Some(value))

@@ -125,13 +125,13 @@ impl Run<'_> {
         let process = self.clients.get(client).cloned();
         let process = process.ok_or_else(|| failed(format!("there is no client {client}")))?;
         let fields = json!({"client": client}).as_object().cloned().unwrap_or_default();
-        self.call(&process, op, fields)
+        self.call(&process, op, &fields)
     }
 
     fn warnings(&mut self) -> Result<u64, Stop> {
         let mut sum = 0;
         for name in self.living() {
-            let answer = self.call(&name, "logs", Map::new())?.unwrap_or_default();
+            let answer = self.call(&name, "logs", &Map::new())?.unwrap_or_default();
             sum += answer.get("warnings").and_then(Value::as_u64).unwrap_or(0);
         }
         Ok(sum)

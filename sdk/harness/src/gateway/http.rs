@@ -118,7 +118,7 @@ impl Head {
     ) -> io::Result<Vec<u8>> {
         let wanted = self.length.min(most);
         let mut body: Vec<u8> = self.rest.iter().copied().take(wanted).collect();
-        let mut chunk = [0; 64 << 10];
+        let mut chunk = [0; 16 << 10];
         while body.len() < wanted {
             let most = if slowly { (wanted - body.len()).min(256) } else { wanted - body.len() };
             let most = most.min(chunk.len());
@@ -153,7 +153,7 @@ pub(super) fn answer(
         text.extend([name, ": ", value, "\r\n"]);
     }
     if status != 304 && status != 204 && status >= 200 {
-        text.push_str(&format!("content-length: {}\r\n", body.len()));
+        text.extend(["content-length: ", &body.len().to_string(), "\r\n"]);
     }
     text.push_str("\r\n");
     stream.write_all(text.as_bytes())?;

@@ -89,7 +89,7 @@ fn batch(stream: &mut TcpStream, head: &Head, state: &Shared) -> io::Result<()> 
     if fault == Some(Fault::Lost) {
         return http::reset(stream);
     }
-    write(stream, &reply, body(&reply, Some(&sent)), state)
+    write(stream, &reply, &body(&reply, Some(&sent)), state)
 }
 
 fn config(stream: &mut TcpStream, head: &Head, state: &Shared) -> io::Result<()> {
@@ -109,7 +109,7 @@ fn config(stream: &mut TcpStream, head: &Head, state: &Shared) -> io::Result<()>
     if reply.fault == Some(Fault::Lost) {
         return http::reset(stream);
     }
-    write(stream, &reply, body(&reply, None), state)
+    write(stream, &reply, &body(&reply, None), state)
 }
 
 /// Waits while the reply is held back; false if the peer went away.
@@ -153,7 +153,7 @@ fn body(reply: &Reply, sent: Option<&Sent>) -> Vec<u8> {
         (None, None) => usual(reply, sent).to_string(),
     };
     if reply.fault == Some(Fault::Foreign) {
-        text = "<html><body>Welcome to our network</body></html>".to_owned();
+        "<html><body>Welcome to our network</body></html>".clone_into(&mut text);
     }
     text.extend(std::iter::repeat_n(' ', reply.pad_bytes));
     text.into_bytes()
@@ -191,7 +191,7 @@ fn usual(reply: &Reply, sent: Option<&Sent>) -> Value {
     body
 }
 
-fn write(stream: &mut TcpStream, reply: &Reply, body: Vec<u8>, state: &Shared) -> io::Result<()> {
+fn write(stream: &mut TcpStream, reply: &Reply, body: &[u8], state: &Shared) -> io::Result<()> {
     let mut headers: Vec<(String, String)> =
         reply.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
     if let Some(text) = &reply.retry_after {
@@ -206,7 +206,7 @@ fn write(stream: &mut TcpStream, reply: &Reply, body: Vec<u8>, state: &Shared) -
     }
     let truncated = reply.fault == Some(Fault::Truncate);
     let shown = if truncated { body.len() / 2 } else { body.len() };
-    http::answer(stream, reply.status, &headers, &body, shown)
+    http::answer(stream, reply.status, &headers, body, shown)
 }
 
 fn date(unix_s: i64, form: Form) -> String {
