@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
@@ -58,6 +59,9 @@ struct Which {
     #[arg(long)]
     gateway: Option<PathBuf>,
 }
+
+/// Scenarios that take longer are named, because everything is run 20 times before a release.
+const SLOW: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
@@ -134,7 +138,12 @@ fn column(which: &Which, book: &Book, manifest: &Manifest) -> anyhow::Result<Col
     let setup = Setup { book, start: &start, gateway: gateway.as_deref() };
     let mut column = Column { name: manifest.name.clone(), ..Column::default() };
     for scenario in &book.scenarios {
+        let started = Instant::now();
         let verdict = driver::run(&setup, scenario);
+        let took = started.elapsed();
+        if took > SLOW {
+            println!("slow    {} {}: {:.1} s", manifest.name, scenario.id, took.as_secs_f64());
+        }
         match &verdict {
             Verdict::Failed(what) => println!("FAILED  {} {}: {what}", manifest.name, scenario.id),
             Verdict::NotSupported(why) => {

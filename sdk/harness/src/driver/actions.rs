@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::spoil::spoil;
 use super::{Backend, Run, Stop, failed};
 use crate::gateway::Reply;
 use crate::scenario::Step;
@@ -43,6 +44,7 @@ impl Run<'_> {
                 let process = self.process(fields);
                 self.start_process(&process)?;
             }
+            "spoil" => spoil(&self.folder("store"), text(fields, "how"))?,
             "mark" => self.marked = self.scripted()?.record().sends.len(),
             "repeat" => self.repeat(step)?,
             _ => return Err(failed(format!("there is no step {action}"))),

@@ -6,6 +6,7 @@
 mod actions;
 mod clockwork;
 mod processes;
+mod spoil;
 mod view;
 
 use std::collections::BTreeMap;
