@@ -13,25 +13,22 @@ pub fn compare(
 ) -> Result<(), String> {
     let mut operators = 0;
     for (name, expected) in fields {
-        let right =
-            match name.as_str() {
-                "is" => found.is_some_and(|found| equal(found, expected)),
-                "not" => found.is_some_and(|found| !equal(found, expected)),
-                "min" => numbers(found)
-                    .is_some_and(|all| all.iter().all(|n| Some(*n) >= bound(expected))),
-                "max" => numbers(found)
-                    .is_some_and(|all| all.iter().all(|n| Some(*n) <= bound(expected))),
-                "has" => list(found).iter().any(|item| equal(item, expected)),
-                "each" => {
-                    !list(found).is_empty() && list(found).iter().all(|item| equal(item, expected))
-                }
-                "absent" => expected.as_bool() == Some(found.is_none_or(Value::is_null)),
-                "same_as" => found.is_some() && found.cloned() == other(text(expected)),
-                "other_than" => found.is_some() && found.cloned() != other(text(expected)),
-                "sorted" => sorted(&list(found)),
-                "ms" => continue,
-                _ => return Err(format!("{path}: there is no operator {name}")),
-            };
+        let right = match name.as_str() {
+            "is" => found.is_some_and(|found| equal(found, expected)),
+            "not" => found.is_some_and(|found| !equal(found, expected)),
+            "min" => numbers(found).is_some_and(|all| all.iter().all(|n| *n >= bound(expected))),
+            "max" => numbers(found).is_some_and(|all| all.iter().all(|n| *n <= bound(expected))),
+            "has" => list(found).iter().any(|item| equal(item, expected)),
+            "each" => {
+                !list(found).is_empty() && list(found).iter().all(|item| equal(item, expected))
+            }
+            "absent" => expected.as_bool() == Some(found.is_none_or(Value::is_null)),
+            "same_as" => found.is_some() && found.cloned() == other(text(expected)),
+            "other_than" => found.is_some() && found.cloned() != other(text(expected)),
+            "sorted" => sorted(&list(found)),
+            "ms" => continue,
+            _ => return Err(format!("{path}: there is no operator {name}")),
+        };
         operators += 1;
         if !right {
             let shown = found.map_or("nothing".to_owned(), shorten);
@@ -71,8 +68,8 @@ fn numbers(found: Option<&Value>) -> Option<Vec<f64>> {
 }
 
 /// A bound that is no number is never kept.
-fn bound(expected: &Value) -> Option<f64> {
-    Some(expected.as_f64().unwrap_or(f64::NAN))
+fn bound(expected: &Value) -> f64 {
+    expected.as_f64().unwrap_or(f64::NAN)
 }
 
 fn text(value: &Value) -> &str {

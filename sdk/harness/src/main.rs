@@ -3,8 +3,12 @@
 //! In: `sdk/*/adapter.toml`, scenarios, vectors. Out: a line for each failure, the counts, and an exit
 //! code that is 0 only if nothing failed.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -12,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use harness::adapter::{Adapter, Manifest, discover};
 use harness::driver::{self, Setup, Verdict};
 use harness::matrix::{self, Column};
-use harness::scenario::Book;
+use harness::scenario::{Book, Scenario};
 use harness::vectors;
 
 #[derive(Parser)]
@@ -52,6 +56,9 @@ struct Which {
     /// How often everything is run; every repetition has to end alike
     #[arg(long, default_value_t = 1)]
     times: u32,
+    /// Scenarios that run at the same time
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
     /// No vectors
     #[arg(long)]
     no_vectors: bool,
@@ -137,22 +144,22 @@ fn column(which: &Which, book: &Book, manifest: &Manifest) -> anyhow::Result<Col
     let start = |home: &Path| Adapter::start(manifest, &contract, home);
     let setup = Setup { book, start: &start, gateway: gateway.as_deref() };
     let mut column = Column { name: manifest.name.clone(), ..Column::default() };
-    for scenario in &book.scenarios {
-        let started = Instant::now();
-        let verdict = driver::run(&setup, scenario);
-        let took = started.elapsed();
-        if took > SLOW {
-            println!("slow    {} {}: {:.1} s", manifest.name, scenario.id, took.as_secs_f64());
+    let next = AtomicUsize::new(0);
+    let verdicts = Mutex::new(BTreeMap::new());
+    // Each scenario has processes, a gateway and a folder of its own, and its own time.
+    thread::scope(|scope| {
+        for _ in 0..which.jobs.max(1) {
+            scope.spawn(|| {
+                while let Some(scenario) = book.scenarios.get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    let verdict = one(&setup, scenario, &manifest.name);
+                    let mut verdicts = verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+                    verdicts.insert(scenario.id.clone(), verdict);
+                }
+            });
         }
-        match &verdict {
-            Verdict::Failed(what) => println!("FAILED  {} {}: {what}", manifest.name, scenario.id),
-            Verdict::NotSupported(why) => {
-                println!("no      {} {}: {why}", manifest.name, scenario.id);
-            }
-            Verdict::Passed => println!("ok      {} {}", manifest.name, scenario.id),
-        }
-        column.verdicts.insert(scenario.id.clone(), verdict);
-    }
+    });
+    column.verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
     if !which.no_vectors {
         let home = tempfile::tempdir()?;
         let mut adapter = Adapter::start(manifest, &contract, home.path())?;
@@ -165,6 +172,23 @@ fn column(which: &Which, book: &Book, manifest: &Manifest) -> anyhow::Result<Col
     }
     println!("{}", counts(&column));
     Ok(column)
+}
+
+/// Runs one scenario and prints a line about it.
+fn one(setup: &Setup<'_>, scenario: &Scenario, name: &str) -> Verdict {
+    let started = Instant::now();
+    let verdict = driver::run(setup, scenario);
+    let took = started.elapsed();
+    let id = &scenario.id;
+    if took > SLOW {
+        println!("slow    {name} {id}: {:.1} s", took.as_secs_f64());
+    }
+    match &verdict {
+        Verdict::Failed(what) => println!("FAILED  {name} {id}: {what}"),
+        Verdict::NotSupported(why) => println!("no      {name} {id}: {why}"),
+        Verdict::Passed => println!("ok      {name} {id}"),
+    }
+    verdict
 }
 
 fn counts(column: &Column) -> String {

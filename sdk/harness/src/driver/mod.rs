@@ -29,7 +29,7 @@ pub struct Setup<'a> {
     /// Scenarios and defaults.
     pub book: &'a Book,
     /// Starts an adapter whose home is the given folder.
-    pub start: &'a dyn Fn(&Path) -> Result<Adapter, Fault>,
+    pub start: &'a (dyn Fn(&Path) -> Result<Adapter, Fault> + Sync),
     /// The real gateway's program.
     pub gateway: Option<&'a Path>,
 }
