@@ -1,6 +1,7 @@
 //! The operators of checks: what was found, against what a step says.
 //!
-//! In: a value or nothing, and the fields of a step. Out: nothing, or a sentence about what is wrong.
+//! In: a value or nothing, and the fields of a step. Out: nothing, or a sentence about what is
+//! wrong.
 
 use serde_json::{Map, Value};
 

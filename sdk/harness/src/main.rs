@@ -1,7 +1,7 @@
 //! `harness`: runs SDKs through the contract and writes the matrix.
 //!
-//! In: `sdk/*/adapter.toml`, scenarios, vectors. Out: a line for each failure, the counts, and an exit
-//! code that is 0 only if nothing failed.
+//! In: `sdk/*/adapter.toml`, scenarios, vectors. Out: a line for each failure, the counts, and an
+//! exit code that is 0 only if nothing failed.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -66,6 +66,9 @@ struct Which {
     #[arg(long)]
     gateway: Option<PathBuf>,
 }
+
+/// How long requests may take to settle in real time, on a machine that is busy with other things.
+const SETTLE: Duration = Duration::from_mins(1);
 
 /// Scenarios that take longer are named, because everything is run 20 times before a release.
 const SLOW: Duration = Duration::from_secs(5);
@@ -142,7 +145,7 @@ fn column(which: &Which, book: &Book, manifest: &Manifest) -> anyhow::Result<Col
     let gateway = which.gateway.as_deref().map(Path::canonicalize).transpose();
     let gateway = gateway.context("the gateway's program")?;
     let start = |home: &Path| Adapter::start(manifest, &contract, home);
-    let setup = Setup { book, start: &start, gateway: gateway.as_deref() };
+    let setup = Setup { book, start: &start, gateway: gateway.as_deref(), patience: SETTLE };
     let mut column = Column { name: manifest.name.clone(), ..Column::default() };
     let next = AtomicUsize::new(0);
     let verdicts = Mutex::new(BTreeMap::new());

@@ -1,7 +1,8 @@
 //! The steps that do something, one function each.
 //!
-//! In: a step's name and fields. Out: the adapter or the gateway was told. A field that an operation
-//! of the adapter has passes through; the driver adds what only it knows: addresses, stores, markers.
+//! In: a step's name and fields. Out: the adapter or the gateway was told. A field that an
+//! operation of the adapter has passes through; the driver adds what only it knows: addresses,
+//! stores, markers.
 
 use serde_json::{Map, Value, json};
 

@@ -11,7 +11,7 @@ mod view;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -32,6 +32,8 @@ pub struct Setup<'a> {
     pub start: &'a (dyn Fn(&Path) -> Result<Adapter, Fault> + Sync),
     /// The real gateway's program.
     pub gateway: Option<&'a Path>,
+    /// How long things may take to settle in real time; long where the machine is busy.
+    pub patience: Duration,
 }
 
 /// How a scenario ended.
