@@ -8,6 +8,7 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::now_ms;
+use crate::send::greedy::Greedy;
 
 /// The stretch of a run in which an attempt began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -36,6 +37,8 @@ pub struct Record {
     pub totals: Totals,
     /// The longest times without an answer that claims something, and what refusals promised.
     pub silence: Silence,
+    /// How the greedy client fared, if there was one.
+    pub greedy: Option<Greedy>,
     /// Replies since somebody last asked for them.
     recent: Histogram<u64>,
 }
@@ -113,6 +116,7 @@ impl Default for Recorder {
             stretches: vec![first],
             totals: Totals::default(),
             silence: Silence::default(),
+            greedy: None,
             recent: empty(),
         }))
     }
@@ -157,6 +161,11 @@ impl Recorder {
         if let Some(stretch) = record.stretch(phase) {
             stretch.settled.saturating_record(microseconds(settled));
         }
+    }
+
+    /// Keeps how the greedy client fared.
+    pub fn greedy(&self, greedy: Greedy) {
+        self.record().greedy = Some(greedy);
     }
 
     /// Changes the sums.

@@ -21,6 +21,7 @@ use connection::{Broken, Connection};
 use reply::{Taken, Verdict};
 
 mod connection;
+pub mod greedy;
 pub mod idle;
 mod reply;
 pub mod rude;
