@@ -30,7 +30,7 @@ const BROKER_DEFAULT: u64 = 1_048_588;
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Where batches come in.
-    pub listen: SocketAddr,
+    pub listen: accept::Addresses,
     /// Where everything durable is kept.
     pub data_dir: PathBuf,
     /// Worker threads; 0 is one per core.
@@ -39,12 +39,16 @@ pub struct Settings {
     pub drain_ms: u64,
     /// What a refused client is told to wait before it tries again.
     pub retry_ms: u64,
+    /// Proxies that may say who their client is.
+    pub trusted_proxies: Vec<accept::Network>,
     /// `[admin]`.
     pub admin: Admin,
     /// `[log]`.
     pub log: log::Settings,
     /// `[http]`.
     pub http: accept::Settings,
+    /// `[tls]`.
+    pub tls: accept::tls::Settings,
     /// `[limits]`.
     pub limits: Limits,
     /// `[memory]`.
@@ -63,6 +67,8 @@ pub struct Settings {
     pub kafka: kafka::Settings,
     /// `[sdk]`.
     pub sdk: Sdk,
+    /// `[[listeners]]`.
+    pub listeners: Vec<Listener>,
     /// `[[keys]]`.
     pub keys: Vec<Key>,
     /// `[[rules]]`.
@@ -79,10 +85,26 @@ pub struct Admin {
     pub listen: SocketAddr,
 }
 
+/// A further listener, where it differs from the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Where.
+    pub address: accept::Address,
+    /// Whether it speaks TLS; as a rule, if `[tls]` has a certificate.
+    pub tls: Option<bool>,
+    /// Whether connections begin with a PROXY header; as a rule, what `[http]` says.
+    pub proxy_protocol: Option<accept::ProxyProtocol>,
+}
+
 /// What a batch may hold. Each limit has a refusal of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
+    /// Open connections.
+    pub connections_max: u64,
+    /// Open connections of one address, or of one /64 of IPv6.
+    pub connections_per_address_max: u64,
     /// Largest body as sent.
     pub body_bytes_max: u64,
     /// How long a body may take from its head to its last byte.
@@ -151,7 +173,13 @@ pub enum Error {
     #[error(
         "no [[keys]] are configured and listen = {0} is not a loopback address; add keys, or listen on 127.0.0.1"
     )]
-    Open(SocketAddr),
+    Open(accept::Address),
+    /// Nobody could come in.
+    #[error("listen is empty and there are no [[listeners]]; write listen = \"127.0.0.1:8080\"")]
+    Deaf,
+    /// A listener that nobody could use.
+    #[error("listener {0}: {1}")]
+    Listener(accept::Address, &'static str),
     /// A number makes no sense.
     #[error("{key} = {value}: {message}")]
     Number {
@@ -175,9 +203,7 @@ impl Settings {
     /// Checks what no section can check alone.
     pub fn check(&self) -> Result<(), Error> {
         let keys = Keys::new(&self.keys)?;
-        if keys.is_open() && !self.listen.ip().is_loopback() {
-            return Err(Error::Open(self.listen));
-        }
+        self.check_listeners(keys.is_open())?;
         self.rulebook()?;
         let number = |key, value, ok: bool, message| {
             if ok { Ok(()) } else { Err(Error::Number { key, value, message }) }
@@ -208,6 +234,50 @@ impl Settings {
             limits.inflated_bytes_max <= 1 << 30 && limits.output_bytes_max <= 1 << 30,
             "and output_bytes_max must be at most 1 GiB",
         )
+    }
+
+    fn check_listeners(&self, is_open: bool) -> Result<(), Error> {
+        let wanted = self.wanted();
+        if wanted.is_empty() {
+            return Err(Error::Deaf);
+        }
+        for listener in wanted {
+            if is_open && !listener.address.is_local() {
+                return Err(Error::Open(listener.address));
+            }
+            if listener.tls && !self.tls.is_on() {
+                return Err(Error::Listener(listener.address, "tls needs [tls] cert and key"));
+            }
+            if listener.proxy && self.trusted_proxies.is_empty() {
+                let message = "proxy_protocol needs trusted_proxies; nobody else may send it";
+                return Err(Error::Listener(listener.address, message));
+            }
+        }
+        self.http.check().map_err(|(key, value, message)| Error::Number { key, value, message })
+    }
+
+    /// Every listener of batches: `listen`, then `[[listeners]]`.
+    pub fn wanted(&self) -> Vec<accept::Wanted> {
+        let proxied = |option: Option<accept::ProxyProtocol>| {
+            option.unwrap_or(self.http.proxy_protocol) == accept::ProxyProtocol::Required
+        };
+        let wanted = |address: &accept::Address, tls: Option<bool>, proxy| accept::Wanted {
+            address: address.clone(),
+            tls: tls.unwrap_or(self.tls.is_on()),
+            proxy: proxied(proxy),
+        };
+        let simple = self.listen.0.iter().map(|address| wanted(address, None, None));
+        let own = self.listeners.iter().map(|one| wanted(&one.address, one.tls, one.proxy_protocol));
+        simple.chain(own).collect()
+    }
+
+    /// The limits of connections.
+    pub fn connections(&self) -> accept::Limits {
+        accept::Limits {
+            connections_max: self.limits.connections_max,
+            connections_per_address_max: self.limits.connections_per_address_max,
+            handshakes_max: self.tls.handshakes_max,
+        }
     }
 
     /// The rulebook that this configuration describes.
@@ -276,7 +346,12 @@ impl Settings {
 
     /// The door's part of the limits.
     pub fn door(&self) -> admit::Settings {
-        admit::Settings { body_bytes_max: self.limits.body_bytes_max, body_ms: self.limits.body_ms }
+        admit::Settings {
+            body_bytes_max: self.limits.body_bytes_max,
+            body_ms: self.limits.body_ms,
+            body_rate_min: self.http.body_rate_min,
+            body_grace_ms: self.http.body_grace_ms,
+        }
     }
 
     /// Worker threads.
@@ -289,14 +364,16 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)).into(),
             data_dir: PathBuf::from("data"),
             workers: 0,
             drain_ms: 10_000,
             retry_ms: 5_000,
+            trusted_proxies: Vec::new(),
             admin: Admin::default(),
             log: log::Settings::default(),
             http: accept::Settings::default(),
+            tls: accept::tls::Settings::default(),
             limits: Limits::default(),
             memory: Memory::default(),
             pressure: pressure::Settings::default(),
@@ -306,6 +383,7 @@ impl Default for Settings {
             store: file::Settings::default(),
             kafka: kafka::Settings::default(),
             sdk: Sdk::default(),
+            listeners: Vec::new(),
             keys: Vec::new(),
             rules: Vec::new(),
             routes: Vec::new(),
@@ -324,6 +402,8 @@ impl Default for Limits {
         let (door, decode) = (admit::Settings::default(), decode::Limits::default());
         let split = split::Limits::default();
         Self {
+            connections_max: 20_000,
+            connections_per_address_max: 2_000,
             body_bytes_max: door.body_bytes_max,
             body_ms: door.body_ms,
             inflated_bytes_max: decode.inflated_bytes_max,
@@ -363,9 +443,24 @@ mod tests {
     #[test]
     fn an_open_gateway_listens_on_loopback_only() {
         let listen = SocketAddr::from(([0, 0, 0, 0], 8080));
-        let open = Settings { listen, ..Settings::default() };
+        let open = Settings { listen: listen.into(), ..Settings::default() };
         let text = open.check().expect_err("refused").to_string();
         assert!(text.contains("[[keys]]") && text.contains("0.0.0.0:8080"), "{text}");
+    }
+
+    #[test]
+    fn listeners_that_nobody_could_use_are_refused() {
+        let refused = |text: &str| {
+            let settings: Settings = toml::from_str(text).expect("TOML");
+            settings.check().expect_err(text).to_string()
+        };
+        assert!(refused("listen = []").contains("listen is empty"));
+        let one = "listen = []\n[[listeners]]\naddress = \"127.0.0.1:0\"\n";
+        assert!(refused(&format!("{one}tls = true")).contains("[tls] cert"));
+        let proxied = refused(&format!("{one}proxy_protocol = \"required\""));
+        assert!(proxied.contains("trusted_proxies"), "{proxied}");
+        assert!(refused("[http]\nhead_ms = 0").contains("http.head_ms"));
+        toml::from_str::<Settings>(one).expect("TOML").check().expect("a listener");
     }
 
     #[test]

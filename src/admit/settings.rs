@@ -35,11 +35,16 @@ pub struct Settings {
     pub body_bytes_max: u64,
     /// How long a body may take from its head to its last byte.
     pub body_ms: u64,
+    /// Bytes a second that a body has to bring on average ...
+    pub body_rate_min: u64,
+    /// ... once it has taken so long.
+    pub body_grace_ms: u64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { body_bytes_max: 900 << 10, body_ms: 30_000 }
+        let (body_rate_min, body_grace_ms) = (240, 5_000);
+        Self { body_bytes_max: 900 << 10, body_ms: 30_000, body_rate_min, body_grace_ms }
     }
 }
 

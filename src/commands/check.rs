@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
+use crate::accept;
 use crate::settings::Settings;
 
 use super::say;
 
 pub(super) fn run(settings: &Settings) -> anyhow::Result<ExitCode> {
-    // Whoever reached this point has passed Settings::load.
+    // Whoever reached this point has passed Settings::load, which opens no further files.
+    accept::tls::Certificates::load(&settings.tls)?;
     say(effective(settings)?.trim_end());
     Ok(ExitCode::SUCCESS)
 }

@@ -14,8 +14,8 @@ use crate::settings::Settings;
 pub(super) fn plan(settings: &Settings) -> (Arc<Budget>, Arc<Signal>, Cost) {
     let plan = settings.memory_plan();
     let connections = plan.connections_bytes() / settings.http.connection_bytes();
-    if connections < settings.http.connections_max {
-        tracing::info!(connections, "fewer than http.connections_max fit in the memory budget");
+    if connections < settings.limits.connections_max {
+        tracing::info!(connections, "fewer than limits.connections_max fit in the memory budget");
     }
     let signal = Arc::new(Signal::new(settings.retry_ms, settings.pressure.hold_ms));
     (Budget::new(plan), signal, Cost { copies: settings.copies() })

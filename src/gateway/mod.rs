@@ -16,7 +16,7 @@ use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 
-use crate::accept;
+use crate::accept::{self, tls::Certificates};
 use crate::admin;
 use crate::admit::{self, Document, Door, Edge, Keys, Policy, watch as pressure};
 use crate::config::texts;
@@ -63,10 +63,13 @@ pub enum Error {
         /// The option.
         key: &'static str,
         /// Its value.
-        address: SocketAddr,
+        address: String,
         /// What the system said.
         source: std::io::Error,
     },
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] accept::tls::Error),
     /// The data directory.
     #[error("data_dir {dir}: {source}")]
     Data {
@@ -96,7 +99,7 @@ pub enum Error {
 
 /// A running gateway.
 pub struct Gateway {
-    ingest_address: SocketAddr,
+    ingest_address: Option<SocketAddr>,
     admin_address: SocketAddr,
     drain: Duration,
     stop: watch::Sender<bool>,
@@ -112,6 +115,7 @@ impl Gateway {
     /// Starts every floor. `render` gives the metrics page its text.
     pub fn start(mut settings: Settings, render: Option<PrometheusHandle>) -> Result<Self, Error> {
         settings.check()?;
+        let certificates = accept::tls::Certificates::load(&settings.tls)?;
         fit_to_cluster(&mut settings)?;
         let data = |source| Error::Data { dir: settings.data_dir.display().to_string(), source };
         let node = texts::node_id(&settings.data_dir).map_err(data)?;
@@ -155,11 +159,11 @@ impl Gateway {
         let drain = Duration::from_millis(settings.drain_ms);
         let connections = Arc::default();
         let life = accept::Life { stopping, drain, connections, budget };
-        let listen = |key, address| move |source| Error::Listen { key, address, source };
-        let listeners = accept::bind(settings.listen, settings.workers())
-            .map_err(listen("listen", settings.listen))?;
-        let admin = accept::bind(settings.admin.listen, 1)
-            .map_err(listen("admin.listen", settings.admin.listen))?
+        let listeners = listeners(&settings)?;
+        let ingest_address = listeners.iter().flatten().find_map(accept::Listener::tcp);
+        let address = settings.admin.listen;
+        let admin = accept::bind(address, 1)
+            .map_err(|source| not_listening("admin.listen", &address, source))?
             .remove(0);
         let status = Status {
             render,
@@ -167,15 +171,14 @@ impl Gateway {
             journal: delivery.journal.clone(),
             clusters: delivery.clusters.clone(),
             files: delivery.files.clone(),
+            certificates: certificates.clone(),
         };
-        let first = |listener: Option<&TcpListener>| {
-            listener.map_or(Ok(settings.listen), TcpListener::local_addr)
-        };
+        let front = front(&settings, certificates.clone(), life);
         Ok(Self {
-            ingest_address: first(listeners.first())?,
+            ingest_address,
             admin_address: admin.local_addr()?,
             drain,
-            workers: workers(listeners, &edge, &life, &settings)?,
+            workers: workers(listeners, &edge, &front, drain)?,
             admin: Some(thread("admin", operate(admin, status, watching, is_gone))?),
             stop,
             gone,
@@ -185,9 +188,9 @@ impl Gateway {
         })
     }
 
-    /// Where batches come in.
+    /// Where batches come in: the first TCP listener. Without one it is 0.0.0.0:0.
     pub fn ingest_address(&self) -> SocketAddr {
-        self.ingest_address
+        self.ingest_address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 
     /// Where operators look.
@@ -248,22 +251,53 @@ async fn operate(
     admin::serve(admin, Arc::new(status), gone).await
 }
 
-fn workers(
-    listeners: Vec<TcpListener>,
-    edge: &Arc<Edge>,
-    life: &accept::Life,
+fn not_listening(key: &'static str, address: &impl ToString, source: std::io::Error) -> Error {
+    Error::Listen { key, address: address.to_string(), source }
+}
+
+/// The listeners of every worker.
+fn listeners(settings: &Settings) -> Result<Vec<Vec<accept::Listener>>, Error> {
+    let (count, mode) = (settings.workers(), settings.http.socket_mode.0);
+    let mut workers: Vec<_> = (0..count).map(|_| Vec::new()).collect();
+    for wanted in settings.wanted() {
+        let opened = accept::open(&wanted, count, mode)
+            .map_err(|source| not_listening("listen", &wanted.address, source))?;
+        for (of_worker, more) in workers.iter_mut().zip(opened) {
+            of_worker.extend(more);
+        }
+        let (address, tls, proxy) = (wanted.address, wanted.tls, wanted.proxy);
+        tracing::info!(%address, tls, proxy, "listening");
+    }
+    Ok(workers)
+}
+
+fn front(
     settings: &Settings,
+    certificates: Option<Arc<Certificates>>,
+    life: accept::Life,
+) -> Arc<accept::Front> {
+    let trusted = accept::Networks::new(&settings.trusted_proxies);
+    let handshake = Duration::from_millis(settings.tls.handshake_ms);
+    let tls = certificates.map(|certificates| (certificates, handshake));
+    accept::Front::new(settings.http.clone(), settings.connections(), trusted, tls, life)
+}
+
+fn workers(
+    listeners: Vec<Vec<accept::Listener>>,
+    edge: &Arc<Edge>,
+    front: &Arc<accept::Front>,
+    drain: Duration,
 ) -> Result<Vec<JoinHandle<()>>, Error> {
     let mut workers = Vec::with_capacity(listeners.len());
-    for (at, listener) in listeners.into_iter().enumerate() {
-        let (tasks, drain) = (edge.tasks.clone(), life.drain);
-        let (edge, life, http) = (Arc::clone(edge), life.clone(), settings.http.clone());
+    for (at, listeners) in listeners.into_iter().enumerate() {
+        let tasks = edge.tasks.clone();
+        let (edge, front) = (Arc::clone(edge), Arc::clone(front));
         let answer = move |request, peer| {
             let edge = Arc::clone(&edge);
             async move { edge.answer(request, peer).await }
         };
         let serve = async move {
-            accept::serve(listener, http, life, answer).await?;
+            accept::serve(listeners, front, answer).await?;
             if tokio::time::timeout(drain, tasks.idle()).await.is_err() {
                 tracing::warn!("batches were cut off after drain_ms");
             }
@@ -306,6 +340,7 @@ struct Status {
     journal: Journal,
     clusters: Vec<delivery::Served>,
     files: Option<Arc<files::Drainer>>,
+    certificates: Option<Arc<Certificates>>,
 }
 
 impl admin::Status for Status {
@@ -339,6 +374,9 @@ impl admin::Status for Status {
             metrics::gauge!(names::KAFKA_QUEUE, "cluster" => cluster.name).set(depth);
             // Shows its bytes.
             drop(cluster.parks.parked());
+        }
+        if let Some(certificates) = &self.certificates {
+            certificates.tell();
         }
         metrics::gauge!(names::CONNECTIONS)
             .set(self.life.connections.load(Ordering::Acquire) as f64);

@@ -24,8 +24,18 @@ pub const BODY_BYTES: &str = "tidegate_body_bytes_total";
 pub const INFLATED_BYTES: &str = "tidegate_inflated_bytes_total";
 /// Gauge: open client connections.
 pub const CONNECTIONS: &str = "tidegate_http_connections";
-/// Counter: connections closed at the door, because `http.connections_max` was reached.
+/// Counter `{reason}`: connections closed at the door, because a limit of them was reached.
 pub const CONNECTIONS_REFUSED: &str = "tidegate_http_connections_refused_total";
+/// Counter `{reason}`: connections that were ended here, by the limit that they had reached.
+pub const CONNECTIONS_ENDED: &str = "tidegate_http_connections_ended_total";
+/// Counter `{limit}`: bodies that took too long (`total`), or came too slowly (`rate`).
+pub const BODIES_LATE: &str = "tidegate_http_late_bodies_total";
+/// Counter `{result}`: TLS handshakes (`full`, `resumed`, `refused`, `late`).
+pub const TLS_HANDSHAKES: &str = "tidegate_tls_handshakes_total";
+/// Counter `{result}`: times that certificates were read anew (`ok`, `refused`).
+pub const TLS_RELOADS: &str = "tidegate_tls_reloads_total";
+/// Gauge `{file}`: seconds until a certificate ends; negative when it has ended.
+pub const TLS_CERTIFICATE: &str = "tidegate_tls_certificate_seconds";
 /// Counter `{class}`: batches refused because their class pauses under pressure.
 pub const PAUSED: &str = "tidegate_paused_batches_total";
 /// Gauge: the pressure level, 0 to 3.
@@ -101,7 +111,12 @@ fn describe() {
     counter!(BODY_BYTES, "body bytes as received");
     counter!(INFLATED_BYTES, "body bytes after inflating");
     gauge!(CONNECTIONS, "open client connections");
-    counter!(CONNECTIONS_REFUSED, "connections closed because http.connections_max was reached");
+    counter!(CONNECTIONS_REFUSED, "connections closed at the door because a limit was reached");
+    counter!(CONNECTIONS_ENDED, "connections ended here, by the limit that they had reached");
+    counter!(BODIES_LATE, "bodies that took too long, or came too slowly");
+    counter!(TLS_HANDSHAKES, "TLS handshakes by result");
+    counter!(TLS_RELOADS, "times that certificates were read anew, by result");
+    gauge!(TLS_CERTIFICATE, "seconds until a certificate ends; negative when it has ended");
     counter!(PAUSED, "batches refused because their class pauses under pressure");
     gauge!(PRESSURE, "pressure level: 0 normal, 1 sample bulk, 2 bulk pauses, 3 only critical");
     gauge!(MEMORY, "bytes of the memory budget by who holds them; caches with their caps");

@@ -61,7 +61,7 @@ const CONFIGURATION: &str = r#"
 flush_ms = 20
 checkpoint_ms = 100
 
-[http]
+[limits]
 connections_max = 3
 
 [[keys]]
@@ -221,7 +221,8 @@ fn embedded_names() -> BTreeSet<String> {
         eventually("refused connections, a checkpoint and the drainer's lag are shown", || {
             let text = binary.metrics();
             let page = Page::read(&text);
-            let refused = page.count("tidegate_http_connections_refused_total") > 0;
+            let refused = r#"tidegate_http_connections_refused_total{reason="total"}"#;
+            let refused = page.count(refused) > 0;
             let checkpointed = page.count("tidegate_store_checkpoint_seconds_count") > 0;
             let shown = page.names.contains("tidegate_drain_lag_frames");
             (refused && checkpointed && shown).then_some(text)

@@ -30,6 +30,12 @@ mod books;
 /// HTTP itself: CORS, methods, ETag, pixel, lies about lengths, hang-ups, the graceful stop.
 mod edge;
 
+/// Connections: deadlines, caps, proxies, listeners, and what ends them.
+mod connections;
+
+/// TLS: who is shown what, who gets in, what is resumed, and certificates that change.
+mod tls;
+
 /// Memory and pressure: bulk pauses first, critical last, everybody is told, and it ends by itself.
 mod pressure;
 

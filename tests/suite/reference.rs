@@ -11,7 +11,7 @@ use toml::{Table, Value};
 use super::support::{Binary, root};
 
 /// Lists of tables: empty by default, so they stand in the file as examples only.
-const LISTS: [&str; 3] = ["keys", "rules", "routes"];
+const LISTS: [&str; 5] = ["keys", "rules", "routes", "listeners", "tls.certificates"];
 
 fn text() -> String {
     fs::read_to_string(root().join("config/tidegate.toml")).expect("the reference")
@@ -130,7 +130,7 @@ fn the_environment_overrides_keys_of_any_depth() {
         ("TIDEGATE__KEYS", "[{ key = 'wk_env', app = 'env', kind = 'public' }]"),
     ];
     let settings = load(&text(), &variables).expect("overrides");
-    assert_eq!(settings.listen.port(), 1);
+    assert_eq!(settings.listen.0, ["127.0.0.1:1".parse().expect("an address")]);
     assert_eq!(settings.admin.listen.port(), 2);
     assert_eq!(settings.data_dir.to_str(), Some("/var/lib/tidegate"));
     assert_eq!(settings.kafka.brokers, "a:9092,b:9092");

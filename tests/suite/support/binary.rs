@@ -125,7 +125,8 @@ impl Binary {
         command.output().expect("the binary")
     }
 
-    fn configure(&self, command: &mut Command) {
+    /// The configuration and the variables, for a process that is started in another way.
+    pub(crate) fn configure(&self, command: &mut Command) {
         command.arg("--config").arg(self.dir.path().join(CONFIGURATION));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
     }

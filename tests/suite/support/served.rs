@@ -82,7 +82,7 @@ impl Drop for Served {
 pub(crate) fn settings(dir: &Path) -> Settings {
     let mut settings = Settings::default();
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    (settings.listen, settings.admin.listen) = (any, any);
+    (settings.listen, settings.admin.listen) = (any.into(), any);
     settings.data_dir = dir.join("data");
     settings.workers = 1;
     settings.store.flush_ms = 20;
