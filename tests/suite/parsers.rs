@@ -117,8 +117,28 @@ fn seeds() -> BTreeMap<&'static str, Vec<Vec<u8>>> {
     add("zstd", &pack::zstandard(&plain)[4..]);
     stored(&mut add);
     texts(&mut add);
+    for header in PROXY_HEADERS {
+        add("proxy", header);
+    }
+    for line in FORWARDED {
+        add("forwarded", line.as_bytes());
+    }
     seeds
 }
+
+/// What proxies begin a connection with.
+const PROXY_HEADERS: [&[u8]; 4] = [
+    b"PROXY TCP4 192.0.2.1 10.0.0.1 4711 80\r\n",
+    b"PROXY TCP6 2001:db8::1 ::1 4711 80\r\nGET / HTTP/1.1\r\n",
+    b"PROXY UNKNOWN\r\n",
+    b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\x0a\0\0\x01\x12\x34\0\x50",
+];
+/// What they say of whom they speak for.
+const FORWARDED: [&str; 3] = [
+    "6.6.6.6, 192.0.2.7, 10.0.0.2\n[fd00::1]:80",
+    "for=192.0.2.60;proto=http;by=203.0.113.43, For=\"[2001:db8::17]:4711\"",
+    "for=_hidden, unknown, for=\"_x;y\"",
+];
 
 /// Journals, cursors and facts.
 fn stored(add: &mut impl FnMut(&'static str, &[u8])) {

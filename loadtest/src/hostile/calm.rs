@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use rustls::ClientConfig;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio_rustls::TlsConnector;
 
 use super::bombs::request;
+use super::tls;
 use crate::send::connect;
 
 /// Connections, each with an address of its own.
@@ -57,7 +59,11 @@ pub struct Felt {
 
 impl Calm {
     /// Begins to send to `target` (address, path with its query).
-    pub fn start(address: SocketAddr, target: &str) -> anyhow::Result<Self> {
+    pub fn start(
+        address: SocketAddr,
+        target: &str,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> anyhow::Result<Self> {
         let (done, seen) = (Arc::new(AtomicBool::new(false)), Arc::default());
         let events = "{\"type\":\"calm\",\"props\":{\"path\":\"/home\",\"n\":1}}\n".repeat(EVENTS);
         let bytes: Arc<[u8]> = request(target, "", events.as_bytes()).into();
@@ -70,10 +76,9 @@ impl Calm {
                     for number in 0..CONNECTIONS {
                         let (done, seen) = (Arc::clone(&done), Arc::clone(&seen));
                         let bytes = Arc::clone(&bytes);
-                        tasks.spawn(async move {
-                            let source = Ipv4Addr::new(127, 9, 9, number + 1);
-                            one(address, source, &bytes, &done, &seen).await;
-                        });
+                        let source = Ipv4Addr::new(127, 9, 9, number + 1);
+                        let way = Way { address, source, tls: tls.clone() };
+                        tasks.spawn(async move { one(&way, &bytes, &done, &seen).await });
                     }
                     while tasks.join_next().await.is_some() {}
                 });
@@ -118,24 +123,40 @@ impl Drop for Calm {
     }
 }
 
-async fn one(
+/// How one connection gets to the gateway.
+struct Way {
     address: SocketAddr,
     source: Ipv4Addr,
-    bytes: &[u8],
-    done: &AtomicBool,
-    seen: &Mutex<Vec<Sample>>,
-) {
+    tls: Option<Arc<ClientConfig>>,
+}
+
+/// A connection, with TLS or without.
+trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
+
+impl Way {
+    async fn open(&self) -> std::io::Result<Box<dyn Wire>> {
+        let stream = connect(self.address, self.source).await?;
+        let Some(config) = &self.tls else { return Ok(Box::new(stream)) };
+        let name = tls::name().map_err(std::io::Error::other)?;
+        Ok(Box::new(TlsConnector::from(Arc::clone(config)).connect(name, stream).await?))
+    }
+}
+
+async fn one(way: &Way, bytes: &[u8], done: &AtomicBool, seen: &Mutex<Vec<Sample>>) {
     let mut ticks = tokio::time::interval(EVERY);
-    let mut open: Option<TcpStream> = None;
+    let mut open: Option<Box<dyn Wire>> = None;
     while !done.load(Ordering::Acquire) {
         // Late ticks come at once, so that what one slow answer delays is counted as well.
         let due = ticks.tick().await.into_std();
         let exchange = async {
             let mut stream = match open.take() {
                 Some(stream) => stream,
-                None => connect(address, source).await?,
+                None => way.open().await?,
             };
             stream.write_all(bytes).await?;
+            stream.flush().await?;
             let status = read(&mut stream).await?;
             Ok::<_, std::io::Error>((stream, status))
         };
@@ -152,7 +173,7 @@ async fn one(
 }
 
 /// Reads one small answer; gives its status.
-async fn read(stream: &mut TcpStream) -> std::io::Result<u16> {
+async fn read(stream: &mut Box<dyn Wire>) -> std::io::Result<u16> {
     let mut answer = Vec::with_capacity(1_024);
     loop {
         if stream.read_buf(&mut answer).await? == 0 {

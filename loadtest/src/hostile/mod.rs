@@ -16,13 +16,17 @@ use crate::clock::now_ms;
 use crate::send::idle;
 use report::Report;
 use scene::Scene;
+use tls::Certificates;
 
 pub mod bombs;
 pub mod calm;
 pub mod crowd;
+pub mod flood;
+pub mod frames;
 pub mod report;
 pub mod scene;
 pub mod slow;
+pub mod tls;
 pub mod tools;
 pub mod watch;
 
@@ -61,8 +65,14 @@ pub struct Line {
 /// A part of the lane.
 type Part = fn(&Line, &mut Report) -> anyhow::Result<()>;
 
-const PARTS: [(&str, Part); 3] =
-    [("bombs", crowd::bombs), ("slow", slow::modes), ("schema", tools::schemathesis)];
+const PARTS: [(&str, Part); 6] = [
+    ("bombs", crowd::bombs),
+    ("slow", slow::modes),
+    ("floods", flood::floods),
+    ("h2spec", tools::h2spec),
+    ("tls", tools::testssl),
+    ("schema", tools::schemathesis),
+];
 
 /// Plays what was asked for; whether everything stayed within its bounds.
 pub fn hostile(line: &Line) -> anyhow::Result<bool> {
@@ -91,7 +101,13 @@ pub fn hostile(line: &Line) -> anyhow::Result<bool> {
 
 /// A gateway for one part, with a calm client and a watcher.
 fn scene(line: &Line, configuration: &str) -> anyhow::Result<Scene> {
-    Scene::set(&line.gateway, configuration)
+    Scene::set(&line.gateway, configuration, None)
+}
+
+/// The same with TLS, which the calm client speaks as well.
+fn scene_with_tls(line: &Line, certificates: &Certificates) -> anyhow::Result<Scene> {
+    let client = certificates.client(b"http/1.1")?;
+    Scene::set(&line.gateway, &certificates.configuration(), Some(client))
 }
 
 fn machine() -> String {

@@ -2,7 +2,10 @@
 //! after.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustls::ClientConfig;
 
 use super::calm::{Calm, Felt};
 use super::watch::{Took, Watch};
@@ -53,13 +56,17 @@ pub struct Measured {
 
 impl Scene {
     /// Starts everything; `configuration` is laid on top of the defaults.
-    pub fn set(binary: &Path, configuration: &str) -> anyhow::Result<Self> {
+    pub fn set(
+        binary: &Path,
+        configuration: &str,
+        tls: Option<Arc<ClientConfig>>,
+    ) -> anyhow::Result<Self> {
         let mut options = GatewayOptions::new(binary);
         options.configuration = configuration.parse()?;
         let gateway = Gateway::start(options)?;
         let id = gateway.id().ok_or_else(|| anyhow::anyhow!("the gateway has ended"))?;
         let watch = Watch::start(id);
-        let calm = Calm::start(gateway.listen(), TARGET)?;
+        let calm = Calm::start(gateway.listen(), TARGET, tls)?;
         std::thread::sleep(WARM);
         Ok(Self { calm, watch, gateway })
     }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::report::Report;
-use super::{Line, scene};
+use super::tls::Certificates;
+use super::{Line, scene, scene_with_tls};
 use crate::clock::poll_until;
 
 /// Where a tool is: in the folder of our own tools, or in the path.
@@ -82,6 +83,47 @@ pub fn schemathesis(line: &Line, report: &mut Report) -> anyhow::Result<()> {
 
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                       response_schema_conformance,response_headers_conformance,unsupported_method";
+
+/// HTTP/2 by the letter.
+pub fn h2spec(line: &Line, report: &mut Report) -> anyhow::Result<()> {
+    let Some(tool) = find(line, "h2spec") else {
+        report.fail("h2spec is not installed");
+        return Ok(());
+    };
+    let certificates = Certificates::make()?;
+    let scene = scene_with_tls(line, &certificates)?;
+    let mut command = Command::new(tool);
+    command.args(["-h", "127.0.0.1", "-p", &scene.gateway.listen().port().to_string()]);
+    command.args(["-t", "-k", "-S", "-o", "5", "-P", "/v1/pixel.gif"]);
+    let output = run(&mut command, 600)?;
+    let failures: Vec<_> = output.lines().skip_while(|line| !line.contains("Failures:")).collect();
+    report.quote(&failures.join("\n"));
+    let sum = output.lines().rev().find(|line| line.contains(" passed, "));
+    report.quote(sum.unwrap_or("no result"));
+    if !sum.is_some_and(|sum| sum.ends_with(" 0 failed")) {
+        report.fail("h2spec: not everything passed");
+    }
+    Ok(())
+}
+
+/// What our TLS offers.
+pub fn testssl(line: &Line, report: &mut Report) -> anyhow::Result<()> {
+    let Some(tool) = find(line, "testssl").or_else(|| find(line, "testssl.sh")) else {
+        report.fail("testssl.sh is not installed");
+        return Ok(());
+    };
+    let certificates = Certificates::make()?;
+    let scene = scene_with_tls(line, &certificates)?;
+    let mut command = Command::new(tool);
+    command.args(["--quiet", "--color", "0", "--warnings", "off", "--ip", "one"]);
+    command.arg(format!("https://{}", scene.gateway.listen()));
+    let output = run(&mut command, 900)?;
+    report.quote(&output);
+    if output.contains("VULNERABLE (NOT ok)") {
+        report.fail("testssl.sh found a weakness");
+    }
+    Ok(())
+}
 
 #[cfg(test)]
 mod tests {

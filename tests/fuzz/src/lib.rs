@@ -7,6 +7,7 @@
 pub mod codings;
 pub mod differential;
 pub mod export;
+pub mod front;
 pub mod queries;
 pub mod settings;
 pub mod split;
@@ -16,19 +17,21 @@ pub mod stored;
 pub type Target = fn(&[u8]);
 
 /// Every target by the name of its file in `fuzz_targets/`.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 18] = [
     ("coding", codings::sniffed),
     ("config", settings::text),
     ("deflate", codings::deflate),
     ("differential", differential::agree),
     ("environment", settings::variable),
     ("facts", stored::facts),
+    ("forwarded", front::forwarded),
     ("gzip", codings::gzip),
     ("header", split::header_line),
     ("journal_cursor", stored::cursor),
     ("journal_export", export::file),
     ("journal_frame", stored::frame),
     ("pixel", queries::pixel),
+    ("proxy", front::proxy_header),
     ("query", queries::query),
     ("split", split::body),
     ("zlib", codings::zlib),

@@ -193,7 +193,7 @@ impl Client {
 
     /// The same where the server may have closed the connection first.
     pub(crate) fn end_writing_if_open(&mut self) {
-        drop(self.stream.get_ref().shutdown(Shutdown::Write));
+        drop(self.stream.get_mut().end_writing());
     }
 
     /// Reads one answer; that of a HEAD has no body whatever its headers say.
