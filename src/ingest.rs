@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::deliver::dedupe::{Claim, Dedupe, Ended, Ticket};
-use crate::deliver::{Deliver, Unsent};
+use crate::deliver::Deliver;
+use crate::deliver::dedupe::{Claim, Dedupe, Ended};
 use crate::model::{
-    Admitted, Batch, Budget, Coding, Facts, Outcome, Owed, Parcel, Reason, Record, Refusal, Reply,
-    Routed, Signal, Tally, owed,
+    Admitted, Batch, Budget, Cargo, Coding, Facts, Outcome, Owed, Parcel, Reason, Record, Refusal,
+    Reply, Routed, Signal, Tally, owed,
 };
 use crate::rulebook::{Rulebook, Rulebooks};
 use crate::telemetry::metrics as names;
@@ -69,6 +69,7 @@ impl Ingest {
         match self.make_durable(&parcel).await {
             Ok((kept, refused)) => {
                 summary.park(&parcel, &refused, &mut tally);
+                let cargo = summary.cargo(&tally, kept);
                 let kept = if promised { kept } else { Outcome::Unacknowledged };
                 let (accepted, filtered) = (tally.kept(), tally.filtered());
                 tally.settle(kept);
@@ -79,7 +80,8 @@ impl Ingest {
                     .map(|(index, reason)| (*index, reason_name(*reason, &book)));
                 let config = (self.document_version)(&app);
                 let advice = self.signal.advice();
-                Reply::settled(summary.batch, accepted, filtered, rejected, config, advice)
+                let batch = summary.batch;
+                Reply::settled(batch, accepted, filtered, rejected, config, advice).of(cargo)
             }
             Err(refusal) => {
                 tally.settle(Outcome::Refused);
@@ -141,7 +143,9 @@ impl Ingest {
             return Err(Refusal::Busy);
         }
         let filtered_by = batch.events.iter().filter_map(|event| event.filtered_by).collect();
-        let summary = Summary { batch: batch.id, rejected: batch.rejected, filtered_by };
+        let impossible = batch.impossible(record.facts.arrival_ms);
+        let summary =
+            Summary { batch: batch.id, rejected: batch.rejected, filtered_by, impossible };
         Ok((Arc::new(Parcel { record, routed, charge }), summary, tally))
     }
 
@@ -167,7 +171,10 @@ impl Ingest {
                         ticket.settle(Ended::Durable(receipt.refused.clone()));
                         Ok((Outcome::Accepted, receipt.refused))
                     }
-                    Err(unsent) => Err(give_up(ticket, unsent)),
+                    Err(unsent) => {
+                        ticket.give_up(unsent.rest);
+                        Err(unsent.refusal)
+                    }
                 }
             }
             Claim::Done(refused) => {
@@ -204,9 +211,16 @@ struct Summary {
     batch: Uuid,
     rejected: Vec<(u32, Reason)>,
     filtered_by: Vec<u16>,
+    impossible: u64,
 }
 
 impl Summary {
+    /// What the batch held, for those who count it.
+    fn cargo(&self, tally: &Tally, kept: Outcome) -> Cargo {
+        let events = tally.kept() + tally.filtered() + self.rejected.len() as u64;
+        Cargo { events, impossible: self.impossible, repeated: kept == Outcome::Repeated }
+    }
+
     /// Moves events whose lane takes nothing more from the accepted to the rejected.
     fn park(&mut self, parcel: &Parcel, refused: &Owed, tally: &mut Tally) {
         let routed = &parcel.routed;
@@ -222,24 +236,6 @@ impl Summary {
         let reasons = self.rejected.iter().map(|(_, reason)| reason);
         count_by(reasons, names::EVENTS_REJECTED, "reason", |reason| reason_name(*reason, book));
     }
-}
-
-/// A batch that is not durable: what is still on its way is waited for, so that a retry sends only
-/// what no cluster has.
-fn give_up(ticket: Ticket, unsent: Unsent) -> Refusal {
-    let Unsent { refusal, mut rest, open } = unsent;
-    if open.is_empty() {
-        ticket.settle(Ended::Partly(rest));
-        return refusal;
-    }
-    tokio::spawn(async move {
-        for (place, tracker) in open {
-            tracker.finished().await;
-            rest.get_mut(place).into_iter().for_each(|owed| owed.extend(&tracker.left()));
-        }
-        ticket.settle(Ended::Partly(rest));
-    });
-    refusal
 }
 
 /// Adds to one counter per distinct item, once for the whole batch.

@@ -48,7 +48,9 @@ impl FromStr for Address {
             return Ok(Self::Unix(PathBuf::from(path)));
         }
         text.parse().map(Self::Tcp).map_err(|_| {
-            format!("{text:?} is no address; write 127.0.0.1:8080, [::]:8080, unix:/path or systemd")
+            format!(
+                "{text:?} is no address; write 127.0.0.1:8080, [::]:8080, unix:/path or systemd"
+            )
         })
     }
 }

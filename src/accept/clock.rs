@@ -126,7 +126,8 @@ impl Clock {
 
     fn follow(&mut self, counts: Counts, now: Instant) {
         let Counts { reads, begun, replied, ended, is_stuck } = counts;
-        let (read, moved) = (reads > self.last.reads, (begun, ended) != (self.last.begun, self.last.ended));
+        let (read, moved) =
+            (reads > self.last.reads, (begun, ended) != (self.last.begun, self.last.ended));
         if begun > ended {
             self.phase = Phase::Busy;
         } else if moved {
@@ -250,7 +251,10 @@ mod tests {
         assert_eq!(told.at(50, |_| ()), Err("write"));
         let mut told = Told::new(false);
         assert_eq!(told.at(0, request), Ok(75));
-        assert_eq!(told.at(1, |counts| (counts.is_stuck, counts.replied, counts.ended) = (true, 1, 1)), Ok(31));
+        assert_eq!(
+            told.at(1, |counts| (counts.is_stuck, counts.replied, counts.ended) = (true, 1, 1)),
+            Ok(31)
+        );
         assert_eq!(told.at(31, |_| ()), Err("write"));
     }
 

@@ -76,7 +76,8 @@ impl Line {
 
     /// Whether this reply is its connection's last. With HTTP/2 the connection says so itself.
     fn is_last(&self, turn: &Turn) -> bool {
-        !self.streams && (turn.number() >= self.front.http.requests_per_connection_max || turn.is_last())
+        !self.streams
+            && (turn.number() >= self.front.http.requests_per_connection_max || turn.is_last())
     }
 }
 

@@ -179,7 +179,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     /// HTTP flushes when all that it had to say has been written.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        if flushed.is_pending() { self.seen.stuck() } else { self.seen.flushed() }
+        if flushed.is_pending() {
+            self.seen.stuck()
+        } else {
+            self.seen.flushed()
+        }
         flushed
     }
 

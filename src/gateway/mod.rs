@@ -3,12 +3,18 @@
 //!
 //! In: settings. Out: a running gateway. What is started is listed in `start`, top to bottom.
 
+mod changes;
 mod delivery;
+mod fit;
+mod lookout;
 mod memory;
+mod reload;
+mod state;
+
+pub use reload::Source;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -18,11 +24,11 @@ use tokio::sync::watch;
 
 use crate::accept::{self, tls::Certificates};
 use crate::admin;
-use crate::admit::{self, Document, Door, Edge, Keys, Policy, watch as pressure};
+use crate::admit::{self, Counters, Documents, Door, Edge, Policy, watch as pressure};
+use crate::clock;
 use crate::config::texts;
 use crate::deliver::drain::{self, files};
 use crate::deliver::park;
-use crate::deliver::sinks::Cluster as _;
 use crate::deliver::sinks::kafka;
 use crate::ingest::Ingest;
 use crate::journal::{self, Journal};
@@ -30,6 +36,9 @@ use crate::model::Signal;
 use crate::rulebook::{self, Rulebooks};
 use crate::settings::{self, Settings};
 use crate::telemetry::metrics as names;
+
+use self::reload::{Reloader, Standing};
+use self::state::Status;
 
 /// Why a gateway cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +63,7 @@ pub enum Error {
     /// The Kafka client.
     #[error(transparent)]
     Kafka(#[from] kafka::Error),
-    /// The SDK document.
+    /// The SDK documents.
     #[error(transparent)]
     Document(#[from] admit::DocumentError),
     /// A listener.
@@ -109,14 +118,26 @@ pub struct Gateway {
     clusters: Vec<delivery::Served>,
     files: Option<Arc<files::Drainer>>,
     journal: Journal,
+    reloader: Reloader,
 }
 
 impl Gateway {
-    /// Starts every floor. `render` gives the metrics page its text.
-    pub fn start(mut settings: Settings, render: Option<PrometheusHandle>) -> Result<Self, Error> {
+    /// Starts every floor, for good: there is nothing to reload from. `render` gives the metrics
+    /// page its text.
+    pub fn start(settings: Settings, render: Option<PrometheusHandle>) -> Result<Self, Error> {
+        Self::start_from(settings, None, render)
+    }
+
+    /// Starts every floor with what was read from `source`, which is read again on reloads.
+    pub fn start_from(
+        mut settings: Settings,
+        source: Option<Source>,
+        render: Option<PrometheusHandle>,
+    ) -> Result<Self, Error> {
         settings.check()?;
+        let written = settings.clone();
         let certificates = accept::tls::Certificates::load(&settings.tls)?;
-        fit_to_cluster(&mut settings)?;
+        fit::to_clusters(&mut settings)?;
         let data = |source| Error::Data { dir: settings.data_dir.display().to_string(), source };
         let node = texts::node_id(&settings.data_dir).map_err(data)?;
         let books = Rulebooks::open(
@@ -124,38 +145,49 @@ impl Gateway {
             settings.rulebook().map_err(settings::Error::from)?,
         )?;
         let books = Arc::new(books);
-        let document = Document::open(&settings.sdk.document)?;
+        let counters = Counters::new(settings.limits.addresses_max);
+        let policy = Arc::new(ArcSwap::from_pointee(policy(&settings, &counters)?));
         let (stop, stopping) = watch::channel(false);
         let (gone, is_gone) = watch::channel(false);
         let (budget, signal, cost) = memory::plan(&settings);
 
         let delivery = delivery::Delivery::start(&settings, &books, &budget, cost)?;
-        let inputs = memory::inputs(&settings, &budget, &delivery);
-        let watching = (inputs, settings.pressure.clone(), Arc::clone(&signal));
-
-        let policy = Arc::new(ArcSwap::from_pointee(Policy {
-            keys: Keys::new(&settings.keys).map_err(settings::Error::from)?,
-            settings: settings.door(),
-            document,
+        let watching = Watching {
+            inputs: Box::new(memory::inputs(&settings, &budget, &delivery)),
+            settings: settings.pressure.clone(),
+            signal: Arc::clone(&signal),
+        };
+        let standing = Arc::new(ArcSwap::from_pointee(Standing {
+            settings: written,
+            effective: settings.clone(),
+            certificates: reload::print_of(&settings.tls),
+            version: 1,
+            since_ms: clock::now_ms(),
+            rejected: None,
         }));
         let told = Arc::clone(&policy);
         let edge = Arc::new(Edge {
-            policy,
-            door: Door { budget: Arc::clone(&budget), signal: Arc::clone(&signal) },
+            policy: Arc::clone(&policy),
+            counters: Arc::clone(&counters),
+            door: Door {
+                budget: Arc::clone(&budget),
+                signal: Arc::clone(&signal),
+                working: Arc::default(),
+            },
             ingest: Arc::new(Ingest {
-                books,
+                books: Arc::clone(&books),
                 dedupe: delivery.dedupe,
                 deliver: delivery.policy,
                 node,
                 cost,
-                signal,
-                document_version: Box::new(move |_| {
-                    told.load().document.as_ref().map_or(0, |document| document.version)
-                }),
+                signal: Arc::clone(&signal),
+                document_version: Box::new(move |app| told.load().documents.version(app)),
                 stopping: stopping.clone(),
             }),
             tasks: admit::Tasks::default(),
         });
+        let guarding =
+            admit::guard::run(Arc::clone(&policy), Arc::clone(&counters), is_gone.clone());
         let drain = Duration::from_millis(settings.drain_ms);
         let connections = Arc::default();
         let life = accept::Life { stopping, drain, connections, budget };
@@ -165,12 +197,27 @@ impl Gateway {
         let admin = accept::bind(address, 1)
             .map_err(|source| not_listening("admin.listen", &address, source))?
             .remove(0);
+        let reloader = Reloader::start(reload::Parts {
+            source,
+            books: Arc::clone(&books),
+            policy: Arc::clone(&policy),
+            counters: Arc::clone(&counters),
+            certificates: certificates.clone(),
+            clusters: delivery.clusters.clone(),
+            standing: Arc::clone(&standing),
+        })?;
         let status = Status {
             render,
             life: life.clone(),
             journal: delivery.journal.clone(),
             clusters: delivery.clusters.clone(),
             files: delivery.files.clone(),
+            signal,
+            books,
+            policy,
+            counters,
+            standing,
+            orders: reloader.orders(),
             certificates: certificates.clone(),
         };
         let front = front(&settings, certificates.clone(), life);
@@ -179,12 +226,13 @@ impl Gateway {
             admin_address: admin.local_addr()?,
             drain,
             workers: workers(listeners, &edge, &front, drain)?,
-            admin: Some(thread("admin", operate(admin, status, watching, is_gone))?),
+            admin: Some(thread("admin", operate(admin, status, watching, guarding, is_gone))?),
             stop,
             gone,
             clusters: delivery.clusters,
             files: delivery.files,
             journal: delivery.journal,
+            reloader,
         })
     }
 
@@ -198,11 +246,18 @@ impl Gateway {
         self.admin_address
     }
 
+    /// Reads the configuration again; the log, `/admin/state` and the metrics say what came of it.
+    pub fn reload(&self, cause: &'static str) {
+        self.reloader.order(cause);
+    }
+
     /// Stops: no new connections, open requests finish, Kafka is flushed, the rest is journalled,
     /// synced, and everything is closed.
     pub fn stop(mut self) {
         let until = Instant::now() + self.drain;
         self.stop.send_replace(true);
+        // Before the clusters go: it knows them, too.
+        self.reloader.stop();
         for worker in self.workers.drain(..) {
             join(worker);
         }
@@ -223,32 +278,52 @@ impl Gateway {
     }
 }
 
-fn fit_to_cluster(settings: &mut Settings) -> Result<(), settings::Error> {
-    if settings.kafka.brokers.is_empty() {
-        return Ok(());
-    }
-    let book = settings.rulebook()?;
-    let lanes = book.table.lanes().iter().map(|lane| lane.topic.clone());
-    let raw = format!("{}.raw", settings.kafka.topic_prefix);
-    let topics: Vec<String> = lanes.chain([raw]).collect();
-    let clusters = std::iter::once(settings.kafka.clone()).chain(settings.kafka.second());
-    for cluster in clusters.collect::<Vec<_>>() {
-        if let Some(bytes) = kafka::topics::record_bytes_max(&cluster, &topics) {
-            settings.fit(bytes);
-        }
-    }
-    Ok(())
+/// What the edge obeys under these settings.
+fn policy(settings: &Settings, counters: &Counters) -> Result<Policy, Error> {
+    let documents = Documents::open(settings.documents(), &settings.announced(), clock::now_ms())?;
+    let policy = Policy::compile(&settings.terms(), documents, counters);
+    Ok(policy.map_err(settings::Error::from)?)
 }
 
-/// The operators' pages, and the watch over the pressure beside them.
+/// What the watch over the pressure needs.
+struct Watching {
+    inputs: Box<dyn Fn() -> pressure::Inputs + Send>,
+    settings: crate::model::pressure::Settings,
+    signal: Arc<Signal>,
+}
+
+/// The operators' pages, and beside them the watch over the pressure and the guard.
 async fn operate(
     admin: TcpListener,
     status: Status,
-    (inputs, settings, signal): (pressure::Inputs, crate::model::pressure::Settings, Arc<Signal>),
+    watching: Watching,
+    guarding: impl Future<Output = ()> + Send + 'static,
     gone: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    tokio::spawn(pressure::run(inputs, settings, signal, gone.clone()));
+    tokio::spawn(supervise(watching, gone.clone()));
+    tokio::spawn(guarding);
     admin::serve(admin, Arc::new(status), gone).await
+}
+
+/// Between the end of a watch that panicked and the next one.
+const WATCH_AGAIN: Duration = Duration::from_secs(1);
+
+/// Keeps the watch over the pressure alive: without it the level would stay as it is for ever, and
+/// a level that does not rise is how memory runs out.
+async fn supervise(watching: Watching, gone: watch::Receiver<bool>) {
+    let Watching { inputs, settings, signal } = watching;
+    metrics::counter!(names::WATCH_RESTARTS).increment(0);
+    loop {
+        let watch = pressure::run(inputs(), settings.clone(), Arc::clone(&signal), gone.clone());
+        match tokio::spawn(watch).await {
+            Ok(()) => return,
+            Err(error) => {
+                metrics::counter!(names::WATCH_RESTARTS).increment(1);
+                tracing::error!(%error, "the watch over the pressure ended badly; it begins again");
+                tokio::time::sleep(WATCH_AGAIN).await;
+            }
+        }
+    }
 }
 
 fn not_listening(key: &'static str, address: &impl ToString, source: std::io::Error) -> Error {
@@ -330,62 +405,5 @@ fn thread(
 fn join(thread: JoinHandle<()>) {
     if thread.join().is_err() {
         tracing::error!("a thread panicked");
-    }
-}
-
-/// What the admin pages show.
-struct Status {
-    render: Option<PrometheusHandle>,
-    life: accept::Life,
-    journal: Journal,
-    clusters: Vec<delivery::Served>,
-    files: Option<Arc<files::Drainer>>,
-    certificates: Option<Arc<Certificates>>,
-}
-
-impl admin::Status for Status {
-    fn ready(&self) -> (bool, String) {
-        let stopping = *self.life.stopping.borrow();
-        let journal = !self.journal.is_down();
-        let store = self.files.as_ref().is_none_or(|files| files.is_healthy());
-        // With Kafka away the journal keeps the promises, so this alone does not end readiness.
-        let clusters: Vec<_> = self.clusters.iter().map(delivery::Served::status).collect();
-        let stuck = self.clusters.iter().any(|cluster| cluster.drainer.is_stuck());
-        let ready = journal && store && !stopping && !stuck;
-        let text = serde_json::json!({
-            "ready": ready, "stopping": stopping, "journal": journal, "store": store,
-            "clusters": clusters,
-        });
-        (ready, format!("{text}\n"))
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "gauges")]
-    fn metrics(&self) -> String {
-        let budget = &self.life.budget;
-        let mut used = 0;
-        for (part, bytes) in budget.parts() {
-            metrics::gauge!(names::MEMORY, "part" => part).set(bytes as f64);
-            used += bytes;
-        }
-        metrics::gauge!(names::MEMORY_USED).set(used as f64);
-        metrics::gauge!(names::MEMORY_BUDGET).set(budget.bytes() as f64);
-        for cluster in &self.clusters {
-            let depth = cluster.kafka.depth() as f64;
-            metrics::gauge!(names::KAFKA_QUEUE, "cluster" => cluster.name).set(depth);
-            // Shows its bytes.
-            drop(cluster.parks.parked());
-        }
-        if let Some(certificates) = &self.certificates {
-            certificates.tell();
-        }
-        metrics::gauge!(names::CONNECTIONS)
-            .set(self.life.connections.load(Ordering::Acquire) as f64);
-        self.render.as_ref().map(PrometheusHandle::render).unwrap_or_default()
-    }
-
-    fn tick(&self) {
-        if let Some(render) = &self.render {
-            render.run_upkeep();
-        }
     }
 }

@@ -37,8 +37,7 @@ fn seen(client: &mut Client, request: &Request) -> String {
 
 #[test]
 fn silence_drips_and_idleness_end_each_for_its_own_reason() {
-    let binary =
-        Binary::start("[http]\nfirst_byte_ms = 300\nhead_ms = 300\nidle_ms = 300\n");
+    let binary = Binary::start("[http]\nfirst_byte_ms = 300\nhead_ms = 300\nidle_ms = 300\n");
     let mut silent = Client::connect(binary.address());
     assert!(silent.is_closed());
     let mut slow = Client::connect(binary.address());
@@ -102,7 +101,8 @@ fn a_body_that_is_dripped_is_ended_by_its_rate() {
     let mut honest = Client::connect(binary.address());
     let event = format!("{EVENT}\n");
     let body = event.repeat(4_000);
-    let head = format!("POST /v1/batch HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", body.len());
+    let head =
+        format!("POST /v1/batch HTTP/1.1\r\nHost: t\r\nContent-Length: {}\r\n\r\n", body.len());
     honest.write(head.as_bytes()).expect("open");
     for part in body.as_bytes().chunks(6_400) {
         honest.write(part).expect("open");

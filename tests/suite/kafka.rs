@@ -35,7 +35,7 @@ pub(super) fn served(address: &str, prefix: &str, adjust: impl FnOnce(&mut Setti
             ("reconnect.backoff.max.ms", "200"),
         ];
         let quick = quick.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        settings.kafka.properties = BTreeMap::from(quick);
+        settings.kafka.properties = BTreeMap::from(quick).into();
         adjust(settings);
     })
 }

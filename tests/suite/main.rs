@@ -39,6 +39,9 @@ mod tls;
 /// Memory and pressure: bulk pauses first, critical last, everybody is told, and it ends by itself.
 mod pressure;
 
+/// Rates, quotas, keys and the guard: every refusal, and when to come back.
+mod limits;
+
 /// `config/tidegate.toml` against the code's defaults; environment and errors.
 mod reference;
 

@@ -189,7 +189,10 @@ fn a_key_that_does_not_match_ends_the_start_and_names_both_files() {
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(!output.status.success(), "{text}");
             let named = said.contains("one.crt") && said.contains("two.key");
-            assert!(named || text.matches("two.key").count() != 1 || said.contains("tls."), "{said}");
+            assert!(
+                named || text.matches("two.key").count() != 1 || said.contains("tls."),
+                "{said}"
+            );
         }
     }
 }
@@ -230,7 +233,10 @@ mod two {
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
     }
 
-    async fn secure(address: SocketAddr, authority: &Authority) -> TlsStream<tokio::net::TcpStream> {
+    async fn secure(
+        address: SocketAddr,
+        authority: &Authority,
+    ) -> TlsStream<tokio::net::TcpStream> {
         let mut config = authority.trusting(None);
         config.alpn_protocols = vec![b"h2".to_vec()];
         let name = ServerName::try_from("localhost").expect("a name");
@@ -279,7 +285,8 @@ mod two {
         let mut frames = Vec::new();
         let mut head = [0; 9];
         while stream.read_exact(&mut head).await.is_ok() {
-            let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+            let length =
+                usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
             let mut payload = vec![0; length];
             if stream.read_exact(&mut payload).await.is_err() {
                 break;
@@ -391,10 +398,8 @@ mod two {
             });
             eventually("its memory is given back", || {
                 let parts = mirror.budget.parts();
-                let held: u64 = parts
-                    .filter(|(part, _)| *part == "connections")
-                    .map(|(_, bytes)| bytes)
-                    .sum();
+                let held: u64 =
+                    parts.filter(|(part, _)| *part == "connections").map(|(_, bytes)| bytes).sum();
                 (held == 0).then_some(())
             });
         }

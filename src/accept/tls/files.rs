@@ -115,8 +115,9 @@ pub(super) fn load(settings: &Settings) -> Result<Option<Loaded>, Error> {
     for name in &first.names {
         names.keep(name, &first.key);
     }
-    let refused = |error: rustls::Error| {
-        Error::Refused { path: settings.cert.clone(), message: error.to_string() }
+    let refused = |error: rustls::Error| Error::Refused {
+        path: settings.cert.clone(),
+        message: error.to_string(),
     };
     let versions = [&version::TLS13, &version::TLS12];
     let mut config = ServerConfig::builder_with_provider(Arc::clone(&provider))
@@ -147,13 +148,12 @@ fn pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<Pair, Erro
     let chain: Vec<CertificateDer<'static>> = all(cert, "certificate")?;
     let mut leaf = None;
     for der in &chain {
-        let (_, parsed) = X509Certificate::from_der(der)
-            .map_err(|_| Error::Damaged { path: cert.to_owned() })?;
+        let (_, parsed) =
+            X509Certificate::from_der(der).map_err(|_| Error::Damaged { path: cert.to_owned() })?;
         leaf.get_or_insert(parsed);
     }
-    let (names, ends) = leaf.map_or((Vec::new(), 0), |leaf| {
-        (names(&leaf), leaf.validity().not_after.timestamp())
-    });
+    let (names, ends) =
+        leaf.map_or((Vec::new(), 0), |leaf| (names(&leaf), leaf.validity().not_after.timestamp()));
     let now = clock::now_ms() / 1_000;
     if ends - now < SOON {
         let (file, days) = (cert.display(), (ends - now).div_euclid(24 * 3_600));

@@ -40,7 +40,7 @@ pub struct Certificates {
 
 /// What has been read and found to be good.
 #[derive(Debug)]
-struct Loaded {
+pub struct Loaded {
     config: Arc<ServerConfig>,
     /// Each certificate's file, and when it ends.
     ends: Vec<(String, i64)>,
@@ -65,12 +65,24 @@ impl Certificates {
     /// error nothing has changed. Sessions from before cannot be resumed: their clients may have
     /// been revoked since.
     pub fn reload(&self, settings: &Settings) -> Result<(), Error> {
-        let loaded = files::load(settings).and_then(|loaded| loaded.ok_or(Error::Off));
-        let result = if loaded.is_ok() { "ok" } else { "refused" };
-        metrics::counter!(names_of_metrics::TLS_RELOADS, "result" => result).increment(1);
-        self.current.store(Arc::new(loaded?));
-        self.tell();
+        self.put(Self::read(settings)?);
         Ok(())
+    }
+
+    /// The first half of a reload: nothing has changed yet.
+    pub fn read(settings: &Settings) -> Result<Loaded, Error> {
+        let loaded = files::load(settings).and_then(|loaded| loaded.ok_or(Error::Off));
+        if loaded.is_err() {
+            metrics::counter!(names_of_metrics::TLS_RELOADS, "result" => "refused").increment(1);
+        }
+        loaded
+    }
+
+    /// The second half, which cannot fail.
+    pub fn put(&self, loaded: Loaded) {
+        metrics::counter!(names_of_metrics::TLS_RELOADS, "result" => "ok").increment(1);
+        self.current.store(Arc::new(loaded));
+        self.tell();
     }
 
     /// Sets the metric that says how long each certificate is still good for.
@@ -132,9 +144,7 @@ pub(super) async fn accept(
     shaken.map(|(secured, _)| secured)
 }
 
-fn look(
-    stream: TlsStream<Transport>,
-) -> Result<(Secured, rustls::HandshakeKind), HandshakeError> {
+fn look(stream: TlsStream<Transport>) -> Result<(Secured, rustls::HandshakeKind), HandshakeError> {
     let (_, connection) = stream.get_ref();
     let speaks_two = connection.alpn_protocol() == Some(TWO);
     let kind = connection.handshake_kind().unwrap_or(rustls::HandshakeKind::Full);

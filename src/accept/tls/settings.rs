@@ -54,6 +54,12 @@ impl Settings {
     pub fn is_on(&self) -> bool {
         !self.cert.as_os_str().is_empty()
     }
+
+    /// Every file that is read; some may be empty names.
+    pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
+        let further = self.certificates.iter().flat_map(|one| [&one.cert, &one.key]);
+        [&self.cert, &self.key, &self.client_ca, &self.client_crl].into_iter().chain(further)
+    }
 }
 
 impl Default for Settings {

@@ -15,8 +15,7 @@ const BYTES_MAX: usize = 256;
 
 /// The subject of a certificate that is valid at `now_ms`.
 pub(super) fn of(der: &[u8], now_ms: i64) -> Result<Arc<str>, HandshakeError> {
-    let (_, certificate) =
-        X509Certificate::from_der(der).map_err(|_| HandshakeError::Nameless)?;
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| HandshakeError::Nameless)?;
     let now = now_ms / 1_000;
     let validity = certificate.validity();
     if !(validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now) {

@@ -4,9 +4,11 @@
 //! writing where a server has stopped reading, because then the answer is what a test is after.
 
 use std::io::{self, BufRead as _, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 /// One request in the making.
 #[derive(Debug, Clone)]
@@ -168,6 +170,17 @@ impl Client {
     /// A client over whatever is connected already.
     pub(crate) fn over(wire: impl Wire + 'static) -> Self {
         Self { stream: BufReader::new(Box::new(wire)) }
+    }
+
+    /// Connects from a given address of this machine: all of 127.0.0.0/8 is.
+    pub(crate) fn connect_from(address: SocketAddr, source: Ipv4Addr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((source, 0)).into()).expect("an address of this machine");
+        socket.connect_timeout(&address.into(), PATIENCE).expect("a connection to the gateway");
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
+        Self::over(stream)
     }
 
     /// Sends a request and reads its answer.
