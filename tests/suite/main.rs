@@ -60,6 +60,9 @@ mod smuggling;
 /// Bodies that inflate without end, many at a time: refused, and their memory comes back.
 mod bombs;
 
+/// Keys, certificates and forged headers in a table: who gets in, and as whom.
+mod credentials;
+
 /// `config/openapi.json` against the code's closed lists.
 mod openapi;
 

@@ -37,6 +37,23 @@ fn every_seed_and_every_case_passes_every_target() {
     }
 }
 
+/// Without a fuzzer's knowledge of what was reached, but with every build; `MUTATIONS` for more.
+#[test]
+fn changed_seeds_pass_their_targets() {
+    let told = std::env::var("MUTATIONS").ok().and_then(|told| told.parse().ok());
+    let wanted = told.unwrap_or(1_500);
+    let seeds = seeds();
+    for (name, target) in targets::TARGETS {
+        let began = std::time::Instant::now();
+        for (seed, number) in seeds[name].iter().cycle().zip(0..wanted) {
+            let input = targets::differential::generate::mutated(seed, number);
+            let passed = std::panic::catch_unwind(|| target(&input));
+            assert!(passed.is_ok(), "{name}: change {number}: {}", input.escape_ascii());
+        }
+        println!("{name}: {wanted} changed seeds in {:?}", began.elapsed());
+    }
+}
+
 #[test]
 fn every_target_has_its_program_and_its_seeds() {
     let mut programs: Vec<_> = fs::read_dir(root().join("tests/fuzz/fuzz_targets"))

@@ -32,7 +32,8 @@ type Piece = fn(u32) -> Vec<u8>;
 const FLOODS: [(&str, fn() -> Vec<u8>, Piece); 8] = [
     ("rapid reset", Vec::new, |number| {
         let stream = 2 * number + 1;
-        let open = frame(HEADERS, END_HEADERS | END_STREAM, stream, &request("GET", "/v1/pixel.gif"));
+        let open =
+            frame(HEADERS, END_HEADERS | END_STREAM, stream, &request("GET", "/v1/pixel.gif"));
         [open, frame(RST_STREAM, 0, stream, &8_u32.to_be_bytes())].concat()
     }),
     ("reset by our own error", Vec::new, |number| {
@@ -41,20 +42,30 @@ const FLOODS: [(&str, fn() -> Vec<u8>, Piece); 8] = [
         // A window update of 0 makes the server reset the stream.
         [open, frame(8, 0, stream, &[0; 4])].concat()
     }),
-    ("CONTINUATION", || frame(HEADERS, END_STREAM, 1, &request("GET", "/v1/config")), |number| {
-        frame(CONTINUATION, 0, 1, &header(&format!("x-{number}"), &"y".repeat(100)))
-    }),
-    ("empty CONTINUATION", || frame(HEADERS, END_STREAM, 1, &request("GET", "/v1/config")), |_| {
-        frame(CONTINUATION, 0, 1, &[])
-    }),
+    (
+        "CONTINUATION",
+        || frame(HEADERS, END_STREAM, 1, &request("GET", "/v1/config")),
+        |number| frame(CONTINUATION, 0, 1, &header(&format!("x-{number}"), &"y".repeat(100))),
+    ),
+    (
+        "empty CONTINUATION",
+        || frame(HEADERS, END_STREAM, 1, &request("GET", "/v1/config")),
+        |_| frame(CONTINUATION, 0, 1, &[]),
+    ),
     ("PING", Vec::new, |number| frame(PING, 0, 0, &[&number.to_be_bytes()[..], &[0; 4]].concat())),
     ("SETTINGS", Vec::new, |number| frame(SETTINGS, 0, 0, &setting(4, 65_535 + (number & 1)))),
-    ("empty DATA", || frame(HEADERS, END_HEADERS, 1, &request("POST", "/v1/batch")), |_| {
-        frame(DATA, 0, 1, &[])
-    }),
-    ("windows that stay shut", || frame(SETTINGS, 0, 0, &setting(4, 0)), |number| {
-        frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &request("GET", "/v1/config"))
-    }),
+    (
+        "empty DATA",
+        || frame(HEADERS, END_HEADERS, 1, &request("POST", "/v1/batch")),
+        |_| frame(DATA, 0, 1, &[]),
+    ),
+    (
+        "windows that stay shut",
+        || frame(SETTINGS, 0, 0, &setting(4, 0)),
+        |number| {
+            frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 1, &request("GET", "/v1/config"))
+        },
+    ),
 ];
 
 /// All floods, one after the other, against one gateway.
@@ -81,11 +92,7 @@ struct Flood {
     seconds: u64,
 }
 
-fn attack(
-    address: SocketAddr,
-    config: &Arc<ClientConfig>,
-    flood: Flood,
-) -> anyhow::Result<String> {
+fn attack(address: SocketAddr, config: &Arc<ClientConfig>, flood: Flood) -> anyhow::Result<String> {
     let threads: Vec<_> = (0..ATTACKERS)
         .map(|_| {
             let config = Arc::clone(config);
@@ -167,7 +174,8 @@ impl Heard {
                     self.bytes.extend_from_slice(room.get(..read).unwrap_or_default());
                     continue;
                 }
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(_) => self.ended = true,
             }
             break;

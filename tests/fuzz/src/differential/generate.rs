@@ -15,6 +15,16 @@ pub fn body(number: u64) -> Vec<u8> {
     body
 }
 
+/// A seed with some changes, the same for the same number.
+pub fn mutated(seed: &[u8], number: u64) -> Vec<u8> {
+    let mut random = Random(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x7365_6564);
+    let mut bytes = seed.to_vec();
+    for _ in 0..=random.below(4) {
+        mutate(&mut random, &mut bytes);
+    }
+    bytes
+}
+
 /// Numbers that look random and are the same every time (splitmix64).
 struct Random(u64);
 
