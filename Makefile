@@ -7,10 +7,12 @@ SHELL := /bin/bash
 ARGS ?=
 CARGO := cargo
 GATEWAY := target/release/tidegate
+SECONDS_EACH ?= 60
+INPUTS ?= 10000000
 # Offline works once everything is fetched; --locked keeps the versions of Cargo.lock.
 LOCKED := --locked
 
-.PHONY: help run test lint reloads bench benches loadtest torture torture-quick fuzz audit clean setup setup-test
+.PHONY: help run test lint reloads bench benches loadtest torture torture-quick fuzz hostile audit clean setup setup-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -54,8 +56,13 @@ torture-quick: setup setup-test ## The short forms of the worst faults, with a d
 	@$(CARGO) build $(LOCKED) --workspace --bins
 	@target/debug/loadtest torture --quick --seed 1 --gateway target/debug/tidegate $(ARGS)
 
-fuzz: setup ## Fuzz the parsers of outside bytes, one minute each (SECONDS_EACH=60)
-	@.ci/fuzz
+fuzz: setup ## Fuzz the parsers of outside bytes, one minute each, and 10 million bodies (SECONDS_EACH=60 INPUTS=N)
+	@SECONDS_EACH=$(SECONDS_EACH) INPUTS=$(INPUTS) .ci/fuzz
+
+hostile: setup ## Attacks on a gateway and what a calm client feels of them (ARGS="--only bombs,slow,floods,h2spec,tls,schema")
+	@.ci/setup hostile
+	@$(CARGO) build $(LOCKED) --release --workspace
+	@target/release/loadtest hostile --gateway $(GATEWAY) $(ARGS)
 
 audit: ## Advisories; needs the advisory database
 	$(CARGO) deny --config .deny.toml check advisories

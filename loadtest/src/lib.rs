@@ -13,6 +13,7 @@ pub mod claims;
 pub mod disturb;
 pub mod feeder;
 pub mod gateway;
+pub mod hostile;
 pub mod judge;
 pub mod ports;
 pub mod process;

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use loadtest::broker::{Broker, BrokerOptions};
 use loadtest::report::Report;
 use loadtest::run::Settings;
-use loadtest::{cases, run, torture};
+use loadtest::{cases, hostile, run, torture};
 
 /// Load generator and loss oracle for Tidegate.
 #[derive(Parser)]
@@ -36,6 +36,8 @@ enum Command {
     },
     /// Faults under load: nothing acknowledged may be missing afterwards
     Torture(torture::Line),
+    /// Attacks on a gateway, and what a well-behaved client feels of them
+    Hostile(hostile::Line),
     /// Starts a Kafka broker, prints its address, and keeps it until the input ends or ^C
     Kafka {
         /// Topics to create, NAME or NAME:PARTITIONS
@@ -64,6 +66,10 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Command::Torture(line) => {
             let well = torture::torture(&line)?;
+            Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        }
+        Command::Hostile(line) => {
+            let well = hostile::hostile(&line)?;
             Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Kafka { topic, port } => kafka(&topic, port),

@@ -60,6 +60,24 @@ mod reference;
 /// Random bytes at the front door.
 mod arbitrary;
 
+/// Every parser of outside bytes with the fuzzer's seeds and the cases that it found.
+mod parsers;
+
+/// The split and `serde_json` take the same events and refuse the others for the same reasons.
+mod differential;
+
+/// Two requests in one write, told apart by nobody but us: none of the second is ever parsed.
+mod smuggling;
+
+/// Bodies that inflate without end, many at a time: refused, and their memory comes back.
+mod bombs;
+
+/// Keys, certificates and forged headers in a table: who gets in, and as whom.
+mod credentials;
+
+/// `config/openapi.json` against the code's closed lists.
+mod openapi;
+
 /// The house rules: floors, fences, sizes, words.
 mod tidy;
 

@@ -89,7 +89,7 @@ impl Connection {
 }
 
 /// Opens a TCP connection from a given address.
-pub(super) async fn connect(target: SocketAddr, source: Ipv4Addr) -> std::io::Result<TcpStream> {
+pub(crate) async fn connect(target: SocketAddr, source: Ipv4Addr) -> std::io::Result<TcpStream> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::from((source, 0)))?;
     let connect = socket.connect(target);
@@ -99,7 +99,7 @@ pub(super) async fn connect(target: SocketAddr, source: Ipv4Addr) -> std::io::Re
 }
 
 /// The address of the `number`th client; they repeat after 62,500.
-pub(super) fn source(number: usize) -> Ipv4Addr {
+pub(crate) fn source(number: usize) -> Ipv4Addr {
     let part = |number: usize| u8::try_from(number % 250).unwrap_or_default() + 1;
     Ipv4Addr::new(127, 1, part(number / 250), part(number))
 }

@@ -18,6 +18,7 @@ use crate::clock::now_ms;
 use crate::feeder::Feeder;
 use crate::record::{Phase, Recorder};
 use connection::{Broken, Connection};
+pub(crate) use connection::{connect, source};
 use reply::{Taken, Verdict};
 
 mod connection;

@@ -87,6 +87,15 @@ fn table() -> Vec<Row> {
     parts.into_iter().flatten().collect()
 }
 
+/// Targets and bodies of all rows, as seeds for the fuzzer.
+pub(crate) fn samples() -> Vec<(String, Vec<u8>)> {
+    let parts = |row: &Row| {
+        let (target, body) = row.request.parts();
+        (target.to_owned(), body.to_vec())
+    };
+    table().iter().map(parts).collect()
+}
+
 impl Row {
     fn refused(name: &'static str, request: Request, status: u16, reason: &'static str) -> Self {
         Self { name, request, status, answer: Answer::Refused(reason), accepted: 0 }

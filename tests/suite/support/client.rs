@@ -54,6 +54,11 @@ impl Request {
         Self { chunked: true, ..self }
     }
 
+    /// Its path and query, and its body: what parsers get to see.
+    pub(crate) fn parts(&self) -> (&str, &[u8]) {
+        (&self.target, &self.body)
+    }
+
     fn bytes(&self) -> Vec<u8> {
         let mut bytes =
             format!("{} {} HTTP/1.1\r\nHost: t\r\n", self.method, self.target).into_bytes();
@@ -197,6 +202,11 @@ impl Client {
     /// Says that nothing more will be sent.
     pub(crate) fn end_writing(&mut self) {
         self.stream.get_mut().end_writing().expect("a connection that is open");
+    }
+
+    /// The same where the server may have closed the connection first.
+    pub(crate) fn end_writing_if_open(&mut self) {
+        drop(self.stream.get_mut().end_writing());
     }
 
     /// Reads one answer; that of a HEAD has no body whatever its headers say.

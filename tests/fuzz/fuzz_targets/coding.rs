@@ -1,0 +1,4 @@
+//! See `codings::sniffed`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tidegate_fuzz::codings::sniffed(data));

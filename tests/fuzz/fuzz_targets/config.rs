@@ -1,0 +1,4 @@
+//! See `settings::text`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tidegate_fuzz::settings::text(data));

@@ -1,0 +1,4 @@
+//! See `codings::deflate`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tidegate_fuzz::codings::deflate(data));

@@ -1,0 +1,4 @@
+//! See `codings::gzip`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tidegate_fuzz::codings::gzip(data));

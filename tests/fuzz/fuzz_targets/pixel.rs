@@ -1,0 +1,4 @@
+//! See `queries::pixel`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tidegate_fuzz::queries::pixel(data));

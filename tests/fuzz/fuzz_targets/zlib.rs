@@ -1,0 +1,4 @@
+//! See `codings::zlib`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| tidegate_fuzz::codings::zlib(data));
