@@ -1,7 +1,7 @@
 //! What the config centre's handler costs, without sockets: from an app to a whole response.
 //!
-//! The goal is 10 us at most: 100,000 answers a second and core. A kill is the dearest case, because
-//! its text is made anew once a second; here every answer but the first finds it made.
+//! The goal is 10 us at most: 100,000 answers a second and core. A kill is the dearest case: its
+//! text is made anew once a second; here every answer but the first finds it made.
 
 use std::hint::black_box;
 use std::path::Path;

@@ -55,8 +55,8 @@ pub enum Error {
 impl Policy {
     /// Makes a policy; what its keys and apps have used so far is that of the counters.
     ///
-    /// `limits.addresses_max` is the size of the counters, which are made once: a change of it needs
-    /// a restart.
+    /// `limits.addresses_max` is the size of the counters, which are made once: a change of it
+    /// needs a restart.
     pub fn compile(
         terms: &Terms,
         documents: Documents,

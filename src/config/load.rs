@@ -1,8 +1,8 @@
 //! Reads one TOML file and the environment into a settings type.
 //!
 //! In: a path and variables such as `TIDEGATE__KAFKA__BROKERS`. Out: the settings, or an error that
-//! names file, line and key, or the variable. Must never guess: unknown keys are refused. Must never
-//! repeat a value in an error, because it may be a secret.
+//! names file, line and key, or the variable. Must never guess: unknown keys are refused. Must
+//! never repeat a value in an error, because it may be a secret.
 
 use std::path::{Path, PathBuf};
 

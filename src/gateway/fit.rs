@@ -1,8 +1,8 @@
 //! What the clusters' topics take, asked before a configuration comes into force.
 //!
 //! In: settings. Out: limits that are no larger than what is taken, and a warning for each topic
-//! that is missing: its records would be parked. A cluster that does not answer is no error: then it
-//! is taken at its last word, which outlives a start.
+//! that is missing: its records would be parked. A cluster that does not answer is no error: then
+//! it is taken at its last word, which outlives a start.
 
 use std::path::Path;
 

@@ -31,8 +31,8 @@ username = "tidegate"
 password = "{MARKER}-3"
 [kafka.properties]
 debug = "all"
-"sasl.oauthbearer.client.secret" = "{MARKER}-4"
-"ssl.keystore.password" = "{MARKER}-5"
+"ssl.keystore.password" = "{MARKER}-4"
+"sasl.oauthbearer.config" = "{MARKER}-5"
 [kafka.second.properties]
 "sasl.password" = "{MARKER}-6"
 [[keys]]

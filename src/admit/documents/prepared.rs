@@ -177,7 +177,7 @@ struct Rest<'a> {
     pressure: u8,
 }
 
-/// What happens at one pressure: the shares from the file, and the classes that the gateway refuses.
+/// What happens at one pressure: shares from the file, and the classes that the gateway refuses.
 #[derive(Serialize)]
 struct Degrade {
     pressure: u8,
