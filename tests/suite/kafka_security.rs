@@ -33,7 +33,9 @@ fn secured() -> &'static Secured {
         let scram = format!("{};", login("scram.ScramLoginModule"));
         let token = login("oauthbearer.OAuthBearerLoginModule");
         let token = format!("{token} unsecuredLoginStringClaim_sub=\"broker\";");
+        let map = "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL";
         let properties = [
+            ("listener.security.protocol.map", map.to_owned()),
             ("ssl.keystore.type", "PEM".to_owned()),
             ("ssl.keystore.location", keystore),
             ("ssl.truststore.type", "PEM".to_owned()),
