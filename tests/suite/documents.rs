@@ -44,7 +44,7 @@ fn each_app_has_its_document_with_a_tag() {
     ]);
     let shop = fetch(&binary, "wk_shop", None);
     assert_eq!((shop.status, shop.json()["version"].as_u64()), (200, Some(7)));
-    assert_eq!(shop.json()["sample"], serde_json::json!({ "scroll": 0.1 }));
+    assert_eq!(shop.json()["sample"], serde_json::json!({ "*": 1.0, "scroll": 0.1 }));
     assert_eq!(
         (shop.json()["ttl_s"].as_u64(), shop.json()["off_ms"].as_u64()),
         (Some(100), Some(0))

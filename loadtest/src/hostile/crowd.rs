@@ -15,7 +15,7 @@ use crate::gateway::Gateway;
 use crate::send::{connect, source};
 
 /// How long one bomb may take, refusal included.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The gateway's default memory budget.
 pub const BUDGET_MIB: f64 = 512.0;
 

@@ -26,7 +26,7 @@ impl Report {
 
     /// A new part.
     pub fn begin(&mut self, name: &str) {
-        self.text.push_str(&format!("\n## {name}\n\n"));
+        self.text.extend(["\n## ", name, "\n\n"]);
     }
 
     /// A paragraph.
@@ -39,7 +39,7 @@ impl Report {
     /// Output of a tool.
     pub fn quote(&mut self, text: &str) {
         println!("{text}");
-        self.text.push_str(&format!("```text\n{}\n```\n\n", text.trim_end()));
+        self.text.extend(["```text\n", text.trim_end(), "\n```\n\n"]);
     }
 
     /// Something that is not as it has to be.

@@ -16,7 +16,6 @@ use toml::Table;
 
 pub use self::content::Content;
 pub use self::prepared::{Announced, Prepared, Text};
-use crate::config::load;
 
 /// Where documents are, from `[sdk]`.
 #[derive(Debug, Clone, Copy)]
@@ -195,17 +194,17 @@ fn verbatim(path: &Path) -> Result<Documents, Error> {
 fn folder(dir: &Path, announced: &Announced, now_ms: i64) -> Result<Documents, Error> {
     let mut names = names(dir)?;
     let default = names.iter().position(|(app, _)| app == DEFAULT).map(|at| names.swap_remove(at));
-    let mut inherited = Table::new();
+    let mut inherited = table(&Content::default());
     let mut documents = Documents::default();
     let mut base = 0;
     if let Some((_, path)) = default {
-        let (content, table) = document(&path, &inherited, now_ms)?;
-        inherited = table;
+        let content = document(&path, &inherited, now_ms)?;
+        inherited = table(&content);
         base = content.version;
         documents.default = Some(Arc::new(Prepared::new(content, base, announced)));
     }
     for (app, path) in names {
-        let (content, _) = document(&path, &inherited, now_ms)?;
+        let content = document(&path, &inherited, now_ms)?;
         // The sum grows when either file's version does, and so does what apps inherit.
         let version = base + content.version;
         documents.by_app.insert(app, Arc::new(Prepared::new(content, version, announced)));
@@ -213,11 +212,16 @@ fn folder(dir: &Path, announced: &Announced, now_ms: i64) -> Result<Documents, E
     Ok(documents)
 }
 
-fn document(path: &Path, inherited: &Table, now_ms: i64) -> Result<(Content, Table), Error> {
+/// What others inherit.
+fn table(content: &Content) -> Table {
+    // It was read from TOML, or could have been.
+    Table::try_from(content).unwrap_or_default()
+}
+
+fn document(path: &Path, inherited: &Table, now_ms: i64) -> Result<Content, Error> {
     let text = read(path)?;
     let failed = |message| Error::Text { path: path.to_owned(), message };
-    let content = Content::read(&text, inherited, now_ms).map_err(failed)?;
-    Ok((content, load::parse(&text).map_err(failed)?))
+    Content::read(&text, inherited, now_ms).map_err(failed)
 }
 
 fn read(path: &Path) -> Result<String, Error> {

@@ -50,7 +50,7 @@ fn apps_inherit_key_by_key_and_versions_add_up() {
     let documents = folder.open().expect("valid");
     assert_eq!((documents.version("shop"), documents.version("other")), (7, 3));
     let shop = text(&documents, "shop");
-    assert!(shop.contains(r#""sample":{"click":0.1,"scroll":0.5}"#), "{shop}");
+    assert!(shop.contains(r#""sample":{"*":1.0,"click":0.1,"scroll":0.5}"#), "{shop}");
     assert!(shop.contains(r#""rate":{"per_s":7,"burst":9}"#), "{shop}");
     assert!(shop.contains(r#""ttl_s":100"#), "{shop}");
     assert!(text(&documents, "other").contains(r#""rate":{"per_s":7,"burst":200}"#));
