@@ -29,7 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 type Piece = fn(u32) -> Vec<u8>;
 
 /// Name, what opens it, what is repeated.
-const FLOODS: [(&str, fn() -> Vec<u8>, Piece); 8] = [
+type Named = (&'static str, fn() -> Vec<u8>, Piece);
+
+const FLOODS: [Named; 8] = [
     ("rapid reset", Vec::new, |number| {
         let stream = 2 * number + 1;
         let open =

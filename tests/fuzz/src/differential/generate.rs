@@ -122,7 +122,7 @@ fn spelled(random: &mut Random, key: &str) -> String {
     let mut text = String::new();
     for (place, letter) in key.chars().enumerate() {
         if place == at {
-            text.push_str(&format!("\\u{:04x}", u32::from(letter)));
+            text += &format!("\\u{:04x}", u32::from(letter));
         } else {
             text.push(letter);
         }
