@@ -146,6 +146,8 @@ class Call:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 connection.request(request.method, target, request.body, dict(request.headers))
             reply = connection.getresponse()
+            if not reply.headers.items() or reply.headers.defects:
+                return Response()  # the head was cut off
             body, whole = _read(reply)
             reusable = whole and not reply.will_close
             return Response(reply.status, _headers(reply), body)
