@@ -24,7 +24,7 @@ class Sent(NamedTuple):
 
 
 class Gateway:
-    """Serves until the end of the `with` block. `answers` are used up first, then everything is 200."""
+    """Serves until the end of the `with` block. `answers` go first, then everything is 200."""
 
     def __init__(self, port: int = 0) -> None:
         self.sends: List[Sent] = []

@@ -26,8 +26,10 @@ _REQUESTS = 60
 def test_preforked_workers() -> None:
     with Gateway() as gateway:
         server = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "--preload", "--workers", "2"]
-            + ["--bind", "127.0.0.1:0", "--no-control-socket", "tests.wsgi:app"],
+            [
+                *[sys.executable, "-m", "gunicorn", "--preload", "--workers", "2"],
+                *["--bind", "127.0.0.1:0", "--no-control-socket", "tests.wsgi:app"],
+            ],
             cwd=_ROOT,
             env={**os.environ, "GATEWAY": gateway.url, "PYTHONPATH": str(_ROOT / "src")},
             stderr=subprocess.PIPE,

@@ -86,7 +86,7 @@ def test_forgotten_client_ends() -> None:
     host = Host()
     engine = host.client._engine
     stop = engine.platform.stop
-    engine.platform.stop = lambda: (stop(), ended.set())  # type: ignore[method-assign,func-returns-value,assignment,return-value]
+    engine.platform.stop = lambda: (stop(), ended.set())  # type: ignore[method-assign,func-returns-value,assignment]
     gone = weakref.ref(host.client)
     host.client.track("t")
     del host

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import socket
 import threading
@@ -15,7 +16,7 @@ from tidegate._platform import Request, Response
 from tidegate._transport import Transport
 
 
-def exchange(url: str, timeout_ms: int = 10_000, transport: "Transport | None" = None) -> Response:
+def exchange(url: str, timeout_ms: int = 10_000, transport: Transport | None = None) -> Response:
     """One request."""
     done: queue.SimpleQueue[Response] = queue.SimpleQueue()
     (transport or Transport()).begin(Request("POST", url, {}, b"body", timeout_ms), done.put)
@@ -41,7 +42,8 @@ class Raw:
             if self._read:
                 connection.recv(65_536)
             if self._reply:
-                connection.sendall(self._reply)
+                with contextlib.suppress(OSError):  # the client reads no more
+                    connection.sendall(self._reply)
                 connection.close()
             else:
                 self.held.append(connection)

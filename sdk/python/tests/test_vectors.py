@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, Tuple
 
 import pytest
-
 from adapter.vectors import Unsupported, answer
 
 _FOLDER = Path(__file__).resolve().parents[2] / "contract" / "vectors"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, List, Optional
 
 from adapter.world import VirtualPlatform, World
+
 from tidegate import Client
 from tidegate._platform import Request, Response
 

@@ -33,7 +33,7 @@ def choose(
 def shrink(
     queued: Sequence[Iterable[int]], class_bytes: Sequence[int], need: int, floors: Sequence[int]
 ) -> List[int]:
-    """The same for a queue that became smaller (R73): with floors, then without, as far as it goes."""
+    """The same for a queue that became smaller (R73): with floors, then without."""
     lists = [list(sizes) for sizes in queued]
     left, evicted = list(class_bytes), [0, 0, 0]
     for held_back in (floors, (0, 0, 0)):

@@ -12,6 +12,7 @@ from ._serialise import DEPTH_MAX, Refused
 
 if TYPE_CHECKING:
     from ._engine import Engine
+    from ._state import State
 
 
 def track(engine: Engine, type_: Any, props: Any, class_: Any) -> None:
@@ -112,7 +113,7 @@ def _copy(thing: Any, depth: int) -> Any:
     return thing
 
 
-def event_of(engine: Engine, made: Draft, ts: int, born: int, kind: int, order: int) -> Event:
+def event_of(engine: State, made: Draft, ts: int, born: int, kind: int, order: int) -> Event:
     """The event with the next number of its epoch (R63)."""
     epoch = engine.epoch
     epoch.seq += 1

@@ -1,6 +1,6 @@
 """One queue in the store (R110-R116): segments of checked entries, appended to, dropped when dead.
 
-Entries are replayed in their order (`_recovery`). A segment goes only when every older one has gone,
+Entries are replayed in their order (`_recovery`). A segment goes only when every older one has,
 so what settles an entry always outlives the entry.
 
 E event        S sealed batch     A attempt of a batch   T settled batch

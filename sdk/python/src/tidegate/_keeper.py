@@ -18,7 +18,7 @@ from ._queue import Event
 from ._store import Store
 
 if TYPE_CHECKING:
-    from ._engine import Engine
+    from ._state import State
 
 _BLOCK = 256
 _AHEAD = 32
@@ -45,7 +45,7 @@ class _Pending:
 class Keeper:
     """The store side of a client. Its fields are guarded by the client's lock."""
 
-    def __init__(self, engine: Engine, store: Optional[Store], wanted: bool) -> None:
+    def __init__(self, engine: State, store: Optional[Store], wanted: bool) -> None:
         self._engine = engine
         self.store = store
         self._wanted = wanted

@@ -110,7 +110,7 @@ class ThreadedPlatform:
     """One daemon thread a client, and one for each request under way."""
 
     def __init__(self) -> None:
-        from ._transport import Transport
+        from ._transport import Transport  # noqa: PLC0415
 
         self.disk = Disk()
         self._random = random.SystemRandom()
