@@ -164,6 +164,12 @@ class Engine(Ending):
         if self._closing is not None:
             self.ended = True
             self._closing.end(True, self.now())
+            self.platform.stop()
+
+    @property
+    def untouched(self) -> bool:
+        """Whether an end needs nothing of it: a worker process that never tracked, say."""
+        return not self._held() and not self.epoch.ledger.tracked and self.keeper.settled
 
     def stats(self) -> Dict[str, Any]:
         """One consistent view."""

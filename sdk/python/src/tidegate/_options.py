@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional
 from urllib.parse import urlsplit
 
 from ._lines import CONTEXT_BYTES_MAX
-from ._numbers import bounded
+from ._numbers import bounded, read_object
 from ._serialise import INTEGER_MAX, json_text, to_bytes
 
 _KEY = re.compile(r"[\x21-\x7e]{4,128}\Z")
@@ -98,8 +98,9 @@ def _context(context: Any, notes: List[str]) -> Dict[str, Any]:
     try:
         if isinstance(context, Mapping):
             text = json_text(context, 1, CONTEXT_BYTES_MAX)
-            if len(to_bytes(text)) <= CONTEXT_BYTES_MAX:
-                return dict(context)
+            plain = to_bytes(text)
+            if len(plain) <= CONTEXT_BYTES_MAX:
+                return read_object(plain.decode()) or {}  # what the host changes later stays out
     except Exception:
         pass
     notes.append("context is invalid or too large, none is sent (R42)")

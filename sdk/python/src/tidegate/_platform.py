@@ -113,7 +113,6 @@ class ThreadedPlatform:
         from ._transport import Transport  # noqa: PLC0415
 
         self.disk = Disk()
-        self._random = random.SystemRandom()
         self._transport = Transport()
         self._calls: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._thread: Optional[threading.Thread] = None

@@ -24,6 +24,8 @@ class Recovered(NamedTuple):
     events: List[Tuple[Event, int]]
     batches: List[Tuple[Batch, int]]
     files: List[Tuple[int, str, int]]
+    lost: int
+    """Admitted events of which nothing was found, newly counted as `store_error`."""
 
 
 class _Replay:
@@ -116,8 +118,8 @@ class _Replay:
         self.epoch.ledger.load(view)
         self.epoch.ledger.n = max(n, view["n"])
 
-    def settle_sums(self) -> None:
-        """Brings the ledger up to date with what is found (R114)."""
+    def settle_sums(self) -> int:
+        """Brings the ledger up to date with what is found (R114); answers how many are lost."""
         ledger = self.epoch.ledger
         ledger.admitted = max(ledger.admitted, self.highest)
         self.epoch.seq = ledger.admitted
@@ -127,6 +129,7 @@ class _Replay:
             ledger.drop("store_error", 1, lost)
         elif lost < 0:  # the ledger is older than what is found
             ledger.admitted -= lost
+        return max(lost, 0)
 
 
 def recover(folder: str) -> Optional[Recovered]:
@@ -149,7 +152,7 @@ def recover(folder: str) -> Optional[Recovered]:
                 raise
             except Exception:  # a checked entry that makes no sense is skipped as well
                 continue
-    replay.settle_sums()
+    lost = replay.settle_sums()
     batches = []
     for batch, segment, sending in replay.batches.values():
         # It may have been sent: the next attempt is another, without an answer to this one (R114).
@@ -160,4 +163,4 @@ def recover(folder: str) -> Optional[Recovered]:
             event.unanswered = batch.unanswered
         batches.append((batch, segment))
     events = sorted(replay.events.values(), key=lambda found: found[0].seq)
-    return Recovered(replay.epoch, events, batches, files)
+    return Recovered(replay.epoch, events, batches, files, lost)

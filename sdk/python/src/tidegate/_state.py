@@ -196,6 +196,8 @@ class State:
                     found.epoch.journal.release()
                 return
             self._older.append(found.epoch)
+            if found.lost:
+                self.notices.add("store_error", 1, found.lost, self.now())
             for event, _ in found.events:
                 self.queue.add(event)
             for batch, _ in found.batches:

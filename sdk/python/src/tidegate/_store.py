@@ -116,6 +116,8 @@ class Store:
         return found
 
     def _take_over(self, folder: str, limit: int) -> Optional[Recovered]:
+        if not any(name.endswith(".seg") for name in os.listdir(folder)):
+            return None  # somebody is about to begin it, or died then: there is nothing in it
         claim = Claim.take(folder)
         if claim is None:
             return None
@@ -155,7 +157,8 @@ class Store:
         data = text.encode()
         path = os.path.join(self._folder, name)
         temporary = f"{path}.{uuid.uuid4().hex[:8]}"
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        fd = os.open(temporary, flags, 0o600)
         try:
             try:
                 self._disk.write(fd, b"%08x\n%s" % (zlib.crc32(data), data))

@@ -160,7 +160,11 @@ def _at_exit() -> None:
     try:
         end = time.monotonic() + _EXIT_MS / 1000
         # Most of the second for sending, the rest for the store.
-        waiters = [client._engine.begin_close(_EXIT_MS * 3 // 4) for client in list(_clients)]
+        waiters = [
+            client._engine.begin_close(_EXIT_MS * 3 // 4)
+            for client in list(_clients)
+            if not client._engine.untouched
+        ]
         for waiter in waiters:
             waiter.wait(max(end - time.monotonic(), 0))
     except Exception:
