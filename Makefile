@@ -10,7 +10,7 @@ GATEWAY := target/release/tidegate
 # Offline works once everything is fetched; --locked keeps the versions of Cargo.lock.
 LOCKED := --locked
 
-.PHONY: help run test lint bench benches loadtest torture torture-quick fuzz audit clean setup setup-test
+.PHONY: help run test lint reloads bench benches loadtest torture torture-quick fuzz audit clean setup setup-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -35,7 +35,10 @@ bench: setup setup-test ## The floor table: CPU per event against the sum of the
 	@$(CARGO) bench $(LOCKED) --bench floor -- $(ARGS)
 
 benches: setup ## Criterion benches of every stage
-	@$(CARGO) bench $(LOCKED) --bench inflate --bench split --bench rules --bench journal --bench ingest
+	@$(CARGO) bench $(LOCKED) --bench document --bench inflate --bench split --bench rules --bench journal --bench ingest
+
+reloads: setup setup-test ## 10,000 reloads under load: no failed request, no mixed batch, no growth
+	@TIDEGATE_RELOADS=$${RELOADS:-10000} $(CARGO) test $(LOCKED) --test suite reloads_under_load -- --nocapture
 
 loadtest: setup setup-test ## A million events through a fresh gateway and a fresh Kafka, both tiers read back
 	@$(CARGO) build $(LOCKED) --release --workspace

@@ -81,6 +81,7 @@ impl Page {
             cost: Cost { copies: 1 },
             signal: Arc::new(Signal::new(settings.retry_ms, settings.pressure.hold_ms)),
             document_version: Box::new(|_| 0),
+            instance: Box::new(|_, _| Ok(None)),
             stopping,
         };
         Self { ingest: Arc::new(ingest), journal, budget, _stop: stop }

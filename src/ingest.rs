@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::deliver::dedupe::{Claim, Dedupe, Ended, Ticket};
-use crate::deliver::{Deliver, Unsent};
+use crate::deliver::Deliver;
+use crate::deliver::dedupe::{Claim, Dedupe, Ended};
 use crate::model::{
-    Admitted, Batch, Budget, Coding, Facts, Outcome, Owed, Parcel, Reason, Record, Refusal, Reply,
-    Routed, Signal, Tally, owed,
+    Admitted, Batch, Budget, Cargo, Coding, Facts, Outcome, Owed, Parcel, Reason, Record, Refusal,
+    Reply, Routed, Signal, Tally, owed,
 };
 use crate::rulebook::{Rulebook, Rulebooks};
 use crate::telemetry::metrics as names;
@@ -36,9 +36,14 @@ pub struct Ingest {
     pub signal: Arc<Signal>,
     /// The version of an app's SDK document, for the reply.
     pub document_version: Box<dyn Fn(&str) -> u64 + Send + Sync>,
+    /// The door's number of the instance that a batch names, or why nothing is taken from it now.
+    pub instance: Box<Known>,
     /// Turns true when the process is to end.
     pub stopping: watch::Receiver<bool>,
 }
+
+/// Who an instance is to the door: from arrival facts and its name.
+pub type Known = dyn Fn(&Facts, &[u8]) -> Result<Option<u64>, Refusal> + Send + Sync;
 
 /// Bodies larger than this are inflated and split on a thread where they stall nobody.
 const OFFLOAD_BYTES: usize = 128 << 10;
@@ -69,6 +74,7 @@ impl Ingest {
         match self.make_durable(&parcel).await {
             Ok((kept, refused)) => {
                 summary.park(&parcel, &refused, &mut tally);
+                let cargo = summary.cargo(&tally, kept);
                 let kept = if promised { kept } else { Outcome::Unacknowledged };
                 let (accepted, filtered) = (tally.kept(), tally.filtered());
                 tally.settle(kept);
@@ -79,7 +85,8 @@ impl Ingest {
                     .map(|(index, reason)| (*index, reason_name(*reason, &book)));
                 let config = (self.document_version)(&app);
                 let advice = self.signal.advice();
-                Reply::settled(summary.batch, accepted, filtered, rejected, config, advice)
+                let batch = summary.batch;
+                Reply::settled(batch, accepted, filtered, rejected, config, advice).of(cargo)
             }
             Err(refusal) => {
                 tally.settle(Outcome::Refused);
@@ -120,7 +127,7 @@ impl Ingest {
             node: self.node,
         };
         let mut record = Record { facts, body: admitted.body };
-        let mut tally = None;
+        let (mut tally, mut instance) = (None, Ok(None));
         charge.becomes_batch();
         let received = record.body.len();
         if !charge.resize(Cost::guessed(received, coding)) {
@@ -132,16 +139,26 @@ impl Ingest {
         };
         let look = |facts: &Facts, batch: &Batch, body: &[u8]| {
             tally = Some(Tally::count(&facts.app, batch, body));
+            instance = (self.instance)(facts, batch.header.instance.of(body));
             metrics::counter!(names::INFLATED_BYTES).increment(body.len() as u64);
         };
         let (batch, routed) = refine_within(&mut record, admitted.class, book, room, look)?;
         let tally = tally.ok_or(Refusal::Busy)?;
+        let instance = match instance {
+            Ok(instance) => instance,
+            Err(refusal) => {
+                tally.settle(Outcome::Refused);
+                return Err(refusal);
+            }
+        };
         if !charge.resize(self.cost.known(&record, &routed, batch.events.len())) {
             tally.settle(Outcome::Refused);
             return Err(Refusal::Busy);
         }
         let filtered_by = batch.events.iter().filter_map(|event| event.filtered_by).collect();
-        let summary = Summary { batch: batch.id, rejected: batch.rejected, filtered_by };
+        let impossible = batch.impossible(record.facts.arrival_ms);
+        let (rejected, batch) = (batch.rejected, batch.id);
+        let summary = Summary { batch, rejected, filtered_by, impossible, instance };
         Ok((Arc::new(Parcel { record, routed, charge }), summary, tally))
     }
 
@@ -167,7 +184,10 @@ impl Ingest {
                         ticket.settle(Ended::Durable(receipt.refused.clone()));
                         Ok((Outcome::Accepted, receipt.refused))
                     }
-                    Err(unsent) => Err(give_up(ticket, unsent)),
+                    Err(unsent) => {
+                        ticket.give_up(unsent.rest);
+                        Err(unsent.refusal)
+                    }
                 }
             }
             Claim::Done(refused) => {
@@ -204,9 +224,18 @@ struct Summary {
     batch: Uuid,
     rejected: Vec<(u32, Reason)>,
     filtered_by: Vec<u16>,
+    impossible: u64,
+    instance: Option<u64>,
 }
 
 impl Summary {
+    /// What the batch held, for those who count it.
+    fn cargo(&self, tally: &Tally, kept: Outcome) -> Cargo {
+        let events = tally.kept() + tally.filtered() + self.rejected.len() as u64;
+        let Self { impossible, instance, .. } = *self;
+        Cargo { events, impossible, repeated: kept == Outcome::Repeated, instance }
+    }
+
     /// Moves events whose lane takes nothing more from the accepted to the rejected.
     fn park(&mut self, parcel: &Parcel, refused: &Owed, tally: &mut Tally) {
         let routed = &parcel.routed;
@@ -222,24 +251,6 @@ impl Summary {
         let reasons = self.rejected.iter().map(|(_, reason)| reason);
         count_by(reasons, names::EVENTS_REJECTED, "reason", |reason| reason_name(*reason, book));
     }
-}
-
-/// A batch that is not durable: what is still on its way is waited for, so that a retry sends only
-/// what no cluster has.
-fn give_up(ticket: Ticket, unsent: Unsent) -> Refusal {
-    let Unsent { refusal, mut rest, open } = unsent;
-    if open.is_empty() {
-        ticket.settle(Ended::Partly(rest));
-        return refusal;
-    }
-    tokio::spawn(async move {
-        for (place, tracker) in open {
-            tracker.finished().await;
-            rest.get_mut(place).into_iter().for_each(|owed| owed.extend(&tracker.left()));
-        }
-        ticket.settle(Ended::Partly(rest));
-    });
-    refusal
 }
 
 /// Adds to one counter per distinct item, once for the whole batch.

@@ -122,6 +122,23 @@ impl Rulebooks {
         Ok(Self { dir, current, older: Mutex::default() })
     }
 
+    /// Puts another one in force, its text durable first. What came before stays at hand, for what
+    /// was accepted under it.
+    pub fn replace(&self, next: Rulebook) -> Result<(), Error> {
+        let before = self.current.load_full();
+        if before.hash == next.hash {
+            return Ok(());
+        }
+        texts::keep(&self.dir, next.hash, &next.text).map_err(|source| Error::Store {
+            hash: next.hash,
+            dir: self.dir.clone(),
+            source,
+        })?;
+        self.remember(before);
+        self.current.store(Arc::new(next));
+        Ok(())
+    }
+
     /// The rulebook in force.
     pub fn current(&self) -> Arc<Rulebook> {
         self.current.load_full()
@@ -142,12 +159,16 @@ impl Rulebooks {
             source,
         })?;
         let book = Arc::new(Rulebook::parse(hash, &text)?);
+        self.remember(Arc::clone(&book));
+        Ok(book)
+    }
+
+    fn remember(&self, book: Arc<Rulebook>) {
         let mut older = self.older.lock();
-        if older.len() >= OLDER_MAX {
+        if older.len() >= OLDER_MAX && !older.contains_key(&book.hash) {
             older.clear();
         }
-        older.insert(hash, Arc::clone(&book));
-        Ok(book)
+        older.insert(book.hash, book);
     }
 }
 
@@ -178,6 +199,29 @@ mod tests {
         let found = books.find(hash).expect("kept");
         assert_eq!((found.hash, found.shape.routes[0].lane.as_str()), (hash, "old"));
         assert!(books.find(1).is_err());
+    }
+
+    #[test]
+    fn another_rulebook_comes_into_force_with_its_text_kept() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let compile = |lane: &str| Rulebook::compile(shape(lane)).expect("valid");
+        let books = Rulebooks::open(dir.path().to_owned(), compile("first")).expect("stored");
+        let first = books.current().hash;
+        for round in 0..3 * OLDER_MAX {
+            let next = compile(&format!("lane-{round}"));
+            let hash = next.hash;
+            books.replace(next).expect("stored");
+            assert_eq!(books.current().hash, hash);
+            assert!(dir.path().join(format!("{hash:016x}")).exists());
+            assert_eq!(books.find(first).expect("kept").shape.routes[0].lane, "first");
+            assert!(books.older.lock().len() <= OLDER_MAX);
+        }
+        let blocked = dir.path().join("file");
+        std::fs::write(&blocked, "").expect("written");
+        let books = Rulebooks { dir: blocked, ..books };
+        let before = books.current().hash;
+        assert!(books.replace(compile("never")).is_err());
+        assert_eq!(books.current().hash, before, "not before its text is durable");
     }
 
     #[test]

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::admit::{self, Key, Keys, KeysError};
+use crate::admit::documents::{self, Announced};
+use crate::admit::{self, Key};
+use crate::config::Secret;
 use crate::deliver::dedupe;
 use crate::deliver::sinks::{file, kafka};
 use crate::model::budget::Plan;
@@ -30,7 +32,7 @@ const BROKER_DEFAULT: u64 = 1_048_588;
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Where batches come in.
-    pub listen: SocketAddr,
+    pub listen: accept::Addresses,
     /// Where everything durable is kept.
     pub data_dir: PathBuf,
     /// Worker threads; 0 is one per core.
@@ -39,14 +41,22 @@ pub struct Settings {
     pub drain_ms: u64,
     /// What a refused client is told to wait before it tries again.
     pub retry_ms: u64,
+    /// How often the files of the configuration are looked at for changes; 0 for never.
+    pub watch_ms: u64,
+    /// Proxies that may say who their client is.
+    pub trusted_proxies: Vec<accept::Network>,
     /// `[admin]`.
     pub admin: Admin,
     /// `[log]`.
     pub log: log::Settings,
     /// `[http]`.
     pub http: accept::Settings,
+    /// `[tls]`.
+    pub tls: accept::tls::Settings,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[guard]`.
+    pub guard: admit::guard::Settings,
     /// `[memory]`.
     pub memory: Memory,
     /// `[pressure]`.
@@ -63,6 +73,8 @@ pub struct Settings {
     pub kafka: kafka::Settings,
     /// `[sdk]`.
     pub sdk: Sdk,
+    /// `[[listeners]]`.
+    pub listeners: Vec<Listener>,
     /// `[[keys]]`.
     pub keys: Vec<Key>,
     /// `[[rules]]`.
@@ -75,14 +87,34 @@ pub struct Settings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {
-    /// Where `/healthz`, `/readyz` and `/metrics` are.
+    /// Where `/healthz`, `/readyz`, `/metrics`, `/admin/state` and `/admin/reload` are.
     pub listen: SocketAddr,
+    /// What has to be said as `Authorization: Bearer` to the last three; empty for nothing.
+    pub token: Secret,
+    /// A file that holds it.
+    pub token_file: PathBuf,
+}
+
+/// A further listener, where it differs from the others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Where.
+    pub address: accept::Address,
+    /// Whether it speaks TLS; as a rule, if `[tls]` has a certificate.
+    pub tls: Option<bool>,
+    /// Whether connections begin with a PROXY header; as a rule, what `[http]` says.
+    pub proxy_protocol: Option<accept::ProxyProtocol>,
 }
 
 /// What a batch may hold. Each limit has a refusal of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
+    /// Open connections.
+    pub connections_max: u64,
+    /// Open connections of one address, or of one /64 of IPv6.
+    pub connections_per_address_max: u64,
     /// Largest body as sent.
     pub body_bytes_max: u64,
     /// How long a body may take from its head to its last byte.
@@ -105,6 +137,24 @@ pub struct Limits {
     pub event_bytes_max: u64,
     /// Largest tier-2 output of a batch.
     pub output_bytes_max: u64,
+    /// Requests a second from one address; 0 is no limit.
+    pub address_rate: u64,
+    /// Requests of one address that may come at once.
+    pub address_burst: u64,
+    /// Requests a second with one key; 0 is no limit.
+    pub key_rate: u64,
+    /// Requests with one key that may come at once.
+    pub key_burst: u64,
+    /// Events a second of one app; 0 is no limit.
+    pub app_events_rate: u64,
+    /// Bytes a second of one app; 0 is no limit.
+    pub app_bytes_rate: u64,
+    /// How much of an app's quota may be saved up.
+    pub app_burst_ms: u64,
+    /// Addresses that are remembered.
+    pub addresses_max: usize,
+    /// Batches that are read or worked on at once.
+    pub requests_max: usize,
 }
 
 /// The one memory budget.
@@ -133,6 +183,8 @@ pub struct Raw {
 pub struct Sdk {
     /// The JSON file behind `GET /v1/config`; empty for none.
     pub document: PathBuf,
+    /// The folder of `<app>.toml` files behind it; empty for none.
+    pub documents: PathBuf,
 }
 
 /// Why a configuration cannot be used.
@@ -141,17 +193,39 @@ pub enum Error {
     /// It cannot be read.
     #[error(transparent)]
     Load(#[from] config::Error),
-    /// Keys make no sense.
+    /// Keys, limits or the guard make no sense.
     #[error(transparent)]
-    Keys(#[from] KeysError),
+    Admit(#[from] admit::Error),
     /// Rules or routes make no sense.
     #[error(transparent)]
     Rules(#[from] rulebook::Error),
+    /// Kafka's security makes no sense.
+    #[error(transparent)]
+    Security(#[from] kafka::security::Error),
+    /// A file with a secret.
+    #[error("{key}_file {}: {source}", path.display())]
+    Secret {
+        /// The option that it stands for.
+        key: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        source: std::io::Error,
+    },
+    /// A secret comes from two places.
+    #[error("{0} and {0}_file are both set; keep one of them")]
+    TwoSecrets(&'static str),
     /// Anybody could write.
     #[error(
         "no [[keys]] are configured and listen = {0} is not a loopback address; add keys, or listen on 127.0.0.1"
     )]
-    Open(SocketAddr),
+    Open(accept::Address),
+    /// Nobody could come in.
+    #[error("listen is empty and there are no [[listeners]]; write listen = \"127.0.0.1:8080\"")]
+    Deaf,
+    /// A listener that nobody could use.
+    #[error("listener {0}: {1}")]
+    Listener(accept::Address, &'static str),
     /// A number makes no sense.
     #[error("{key} = {value}: {message}")]
     Number {
@@ -167,18 +241,81 @@ pub enum Error {
 impl Settings {
     /// Reads file and environment, and checks what spans sections.
     pub fn load(path: Option<&Path>) -> Result<Self, Error> {
-        let settings: Self = config::load(path, std::env::vars())?;
+        let mut settings: Self = config::load(path, std::env::vars())?;
+        settings.read_secrets()?;
         settings.check()?;
         Ok(settings)
     }
 
+    /// Reads the secrets that stand in files of their own.
+    pub fn read_secrets(&mut self) -> Result<(), Error> {
+        for (key, secret, path) in self.secrets() {
+            if path.as_os_str().is_empty() {
+                continue;
+            }
+            if !secret.is_empty() {
+                return Err(Error::TwoSecrets(key));
+            }
+            *secret = Secret::read(path).map_err(|source| Error::Secret {
+                key,
+                path: path.to_owned(),
+                source,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Every option that holds a secret, with the file that it may come from.
+    fn secrets(&mut self) -> impl Iterator<Item = (&'static str, &mut Secret, &Path)> {
+        let security = &mut self.kafka.security;
+        let single: [(&'static str, &mut Secret, &Path); 3] = [
+            ("admin.token", &mut self.admin.token, &self.admin.token_file),
+            ("kafka.security.password", &mut security.password, &security.password_file),
+            (
+                "kafka.security.key_password",
+                &mut security.key_password,
+                &security.key_password_file,
+            ),
+        ];
+        let keys =
+            self.keys.iter_mut().map(|key| ("keys.key", &mut key.key, key.key_file.as_path()));
+        single.into_iter().chain(keys)
+    }
+
+    /// Every file beside the configuration itself that is read again with it.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let security = &self.kafka.security;
+        let single = [&self.admin.token_file, &security.password_file, &security.key_password_file];
+        let keys = self.keys.iter().map(|key| &key.key_file);
+        let all = single.into_iter().chain(keys).cloned().chain(self.tls.files());
+        let all = all.filter(|path| !path.as_os_str().is_empty());
+        all.chain(documents::files(self.documents())).collect()
+    }
+
+    /// Where SDK documents are.
+    pub fn documents(&self) -> documents::Source<'_> {
+        documents::Source { document: &self.sdk.document, documents: &self.sdk.documents }
+    }
+
+    /// What SDK documents say of the gateway.
+    pub fn announced(&self) -> Announced {
+        let limits = &self.limits;
+        Announced {
+            body_bytes: limits.body_bytes_max,
+            inflated_bytes: limits.inflated_bytes_max,
+            events: u64::from(limits.events_max),
+            event_bytes: limits.event_bytes_max,
+            context_bytes: limits.context_bytes_max,
+            dedupe_s: self.dedupe.window_ms / 1_000,
+        }
+    }
+
     /// Checks what no section can check alone.
     pub fn check(&self) -> Result<(), Error> {
-        let keys = Keys::new(&self.keys)?;
-        if keys.is_open() && !self.listen.ip().is_loopback() {
-            return Err(Error::Open(self.listen));
-        }
+        self.terms().check()?;
+        self.check_listeners(self.keys.is_empty())?;
         self.rulebook()?;
+        self.kafka.security.check()?;
         let number = |key, value, ok: bool, message| {
             if ok { Ok(()) } else { Err(Error::Number { key, value, message }) }
         };
@@ -210,6 +347,51 @@ impl Settings {
         )
     }
 
+    fn check_listeners(&self, is_open: bool) -> Result<(), Error> {
+        let wanted = self.wanted();
+        if wanted.is_empty() {
+            return Err(Error::Deaf);
+        }
+        for listener in wanted {
+            if is_open && !listener.address.is_local() {
+                return Err(Error::Open(listener.address));
+            }
+            if listener.tls && !self.tls.is_on() {
+                return Err(Error::Listener(listener.address, "tls needs [tls] cert and key"));
+            }
+            if listener.proxy && self.trusted_proxies.is_empty() {
+                let message = "proxy_protocol needs trusted_proxies; nobody else may send it";
+                return Err(Error::Listener(listener.address, message));
+            }
+        }
+        self.http.check().map_err(|(key, value, message)| Error::Number { key, value, message })
+    }
+
+    /// Every listener of batches: `listen`, then `[[listeners]]`.
+    pub fn wanted(&self) -> Vec<accept::Wanted> {
+        let proxied = |option: Option<accept::ProxyProtocol>| {
+            option.unwrap_or(self.http.proxy_protocol) == accept::ProxyProtocol::Required
+        };
+        let wanted = |address: &accept::Address, tls: Option<bool>, proxy| accept::Wanted {
+            address: address.clone(),
+            tls: tls.unwrap_or(self.tls.is_on()),
+            proxy: proxied(proxy),
+        };
+        let simple = self.listen.0.iter().map(|address| wanted(address, None, None));
+        let own =
+            self.listeners.iter().map(|one| wanted(&one.address, one.tls, one.proxy_protocol));
+        simple.chain(own).collect()
+    }
+
+    /// The limits of connections.
+    pub fn connections(&self) -> accept::Limits {
+        accept::Limits {
+            connections_max: self.limits.connections_max,
+            connections_per_address_max: self.limits.connections_per_address_max,
+            handshakes_max: self.tls.handshakes_max,
+        }
+    }
+
     /// The rulebook that this configuration describes.
     pub fn rulebook(&self) -> Result<Rulebook, rulebook::Error> {
         let limits = &self.limits;
@@ -236,7 +418,9 @@ impl Settings {
     /// What the memory budget is cut into. Caches fill up in any case, so their caps are held back.
     pub fn memory_plan(&self) -> Plan {
         let remembered = self.dedupe.batches_max as u64 * REMEMBERED_BYTES;
-        let mut caches = vec![("dedupe", remembered), ("buffers", routed::space::BYTES_MAX)];
+        let known = self.limits.addresses_max as u64 * admit::limits::ADDRESS_BYTES;
+        let buffers = ("buffers", routed::space::BYTES_MAX);
+        let mut caches = vec![("dedupe", remembered), ("addresses", known), buffers];
         if self.kafka.brokers.is_empty() {
             // Lines that are to be written, and half of that in buffers to be used again.
             caches.push(("store", self.store.buffer_bytes_max as u64 * 3 / 2));
@@ -274,9 +458,26 @@ impl Settings {
         }
     }
 
-    /// The door's part of the limits.
-    pub fn door(&self) -> admit::Settings {
-        admit::Settings { body_bytes_max: self.limits.body_bytes_max, body_ms: self.limits.body_ms }
+    /// What the door obeys: all of it may change while the gateway runs, but for
+    /// `limits.addresses_max`.
+    pub fn terms(&self) -> admit::Terms {
+        let limits = &self.limits;
+        let limits = admit::Settings {
+            body_bytes_max: limits.body_bytes_max,
+            body_ms: limits.body_ms,
+            body_rate_min: self.http.body_rate_min,
+            body_grace_ms: self.http.body_grace_ms,
+            address_rate: limits.address_rate,
+            address_burst: limits.address_burst,
+            key_rate: limits.key_rate,
+            key_burst: limits.key_burst,
+            app_events_rate: limits.app_events_rate,
+            app_bytes_rate: limits.app_bytes_rate,
+            app_burst_ms: limits.app_burst_ms,
+            addresses_max: limits.addresses_max,
+            requests_max: limits.requests_max,
+        };
+        admit::Terms { keys: self.keys.clone(), limits, guard: self.guard.clone() }
     }
 
     /// Worker threads.
@@ -289,15 +490,19 @@ impl Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)).into(),
             data_dir: PathBuf::from("data"),
             workers: 0,
             drain_ms: 10_000,
             retry_ms: 5_000,
+            watch_ms: 1_000,
+            trusted_proxies: Vec::new(),
             admin: Admin::default(),
             log: log::Settings::default(),
             http: accept::Settings::default(),
+            tls: accept::tls::Settings::default(),
             limits: Limits::default(),
+            guard: admit::guard::Settings::default(),
             memory: Memory::default(),
             pressure: pressure::Settings::default(),
             raw: Raw::default(),
@@ -306,6 +511,7 @@ impl Default for Settings {
             store: file::Settings::default(),
             kafka: kafka::Settings::default(),
             sdk: Sdk::default(),
+            listeners: Vec::new(),
             keys: Vec::new(),
             rules: Vec::new(),
             routes: Vec::new(),
@@ -315,7 +521,8 @@ impl Default for Settings {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)) }
+        let listen = SocketAddr::from(([127, 0, 0, 1], 8081));
+        Self { listen, token: Secret::default(), token_file: PathBuf::new() }
     }
 }
 
@@ -324,6 +531,8 @@ impl Default for Limits {
         let (door, decode) = (admit::Settings::default(), decode::Limits::default());
         let split = split::Limits::default();
         Self {
+            connections_max: 20_000,
+            connections_per_address_max: 2_000,
             body_bytes_max: door.body_bytes_max,
             body_ms: door.body_ms,
             inflated_bytes_max: decode.inflated_bytes_max,
@@ -335,6 +544,15 @@ impl Default for Limits {
             events_max: split.events_max,
             event_bytes_max: split.event_bytes_max,
             output_bytes_max: 32 << 20,
+            address_rate: door.address_rate,
+            address_burst: door.address_burst,
+            key_rate: door.key_rate,
+            key_burst: door.key_burst,
+            app_events_rate: door.app_events_rate,
+            app_bytes_rate: door.app_bytes_rate,
+            app_burst_ms: door.app_burst_ms,
+            addresses_max: door.addresses_max,
+            requests_max: door.requests_max,
         }
     }
 }
@@ -363,9 +581,24 @@ mod tests {
     #[test]
     fn an_open_gateway_listens_on_loopback_only() {
         let listen = SocketAddr::from(([0, 0, 0, 0], 8080));
-        let open = Settings { listen, ..Settings::default() };
+        let open = Settings { listen: listen.into(), ..Settings::default() };
         let text = open.check().expect_err("refused").to_string();
         assert!(text.contains("[[keys]]") && text.contains("0.0.0.0:8080"), "{text}");
+    }
+
+    #[test]
+    fn listeners_that_nobody_could_use_are_refused() {
+        let refused = |text: &str| {
+            let settings: Settings = toml::from_str(text).expect("TOML");
+            settings.check().expect_err(text).to_string()
+        };
+        assert!(refused("listen = []").contains("listen is empty"));
+        let one = "listen = []\n[[listeners]]\naddress = \"127.0.0.1:0\"\n";
+        assert!(refused(&format!("{one}tls = true")).contains("[tls] cert"));
+        let proxied = refused(&format!("{one}proxy_protocol = \"required\""));
+        assert!(proxied.contains("trusted_proxies"), "{proxied}");
+        assert!(refused("[http]\nhead_ms = 0").contains("http.head_ms"));
+        toml::from_str::<Settings>(one).expect("TOML").check().expect("a listener");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::record::Phase;
 use crate::report::Report;
 use crate::run::{Settings, run};
 
@@ -39,6 +40,11 @@ pub struct Expect {
     pub resident_mib_max: Option<u64>,
     /// Whether any attempt may be answered with something other than 200.
     pub only_200: bool,
+    /// How many times the p99 before it the p99 during the disturbance may be.
+    pub during_p99_ratio_max: Option<f64>,
+    /// The least and the most that a greedy client may be taken a second; each of its refusals
+    /// must say when to come back, and doing so must work.
+    pub greedy_per_s: Option<[f64; 2]>,
 }
 
 /// Why there is no such case.
@@ -117,6 +123,23 @@ impl Expect {
         check("reply_p99_ms", slowest, self.reply_p99_ms_max);
         check("resident_mib", resident as f64, whole(self.resident_mib_max));
         check("answers other than 200", others as f64, self.only_200.then_some(0.0));
+        let p99_ms = |phase| {
+            let of_phase = report.phases.iter().find(|known| known.phase == phase)?;
+            Some(of_phase.reply.p99_ms)
+        };
+        let both = p99_ms(Phase::During).zip(p99_ms(Phase::Before));
+        let ratio = both.map_or(f64::INFINITY, |(during, before)| during / before);
+        check("p99 during the disturbance by that before", ratio, self.during_p99_ratio_max);
+        if let Some([least, most]) = self.greedy_per_s {
+            let greedy = report.greedy.clone().unwrap_or_default();
+            check("greedy_per_s", greedy.taken_per_s(), Some(most));
+            check("greedy_per_s, negative", -greedy.taken_per_s(), Some(-least));
+            let failed = greedy.came_back - greedy.taken_back + u64::from(greedy.came_back == 0);
+            check("waits in vain", failed as f64, Some(0.0));
+            check("refusals without a time", greedy.untold as f64, Some(0.0));
+            let others = greedy.others.values().sum::<u64>();
+            check("odd answers to the greedy client", others as f64, Some(0.0));
+        }
         broken
     }
 }

@@ -1,4 +1,4 @@
-//! What goes wrong in the middle of a load: brokers that stop, gateways that die.
+//! What goes wrong in the middle of a load: brokers that stop, gateways that die, a greedy client.
 //!
 //! In: a running scene. Out: the scene whole again, with the recorder told when each phase began.
 //! Every disturbance leaves broker and gateway running.
@@ -15,6 +15,7 @@ use crate::clock::poll_until;
 use crate::feeder::Feeder;
 use crate::gateway::Gateway;
 use crate::record::{Phase, Recorder};
+use crate::send::greedy;
 
 /// A disturbance, as `kafka-stop-30s` or `kill9x20`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub enum Disturbance {
     Kill9(u32),
     /// The gateway is stopped politely and started again, so many times.
     Restart(u32),
+    /// One client asks so many times a second, for so many seconds.
+    Greedy(u32, u64),
 }
 
 /// What a disturbance works on.
@@ -125,6 +128,10 @@ impl Disturbance {
                     scene.gateway.restart()?;
                 }
             }
+            Self::Greedy(per_s, seconds) => {
+                let greedy = greedy::ask(scene.gateway.listen(), per_s, seconds)?;
+                scene.recorder.greedy(greedy);
+            }
         }
         Ok(())
     }
@@ -165,6 +172,11 @@ impl FromStr for Disturbance {
             .or_else(|| number("kafka-pause-", "s").map(Self::KafkaPause))
             .or_else(|| number("kill9x", "").and_then(times).map(Self::Kill9))
             .or_else(|| number("restartx", "").and_then(times).map(Self::Restart))
+            .or_else(|| {
+                let (per_s, seconds) = text.strip_prefix("greedy-")?.split_once('x')?;
+                let seconds = seconds.strip_suffix('s')?.parse().ok()?;
+                Some(Self::Greedy(per_s.parse().ok()?, seconds))
+            })
             .ok_or_else(|| format!("no disturbance {text:?}; there are {FORMS}"))
     }
 }
@@ -179,12 +191,13 @@ impl fmt::Display for Disturbance {
             Self::KafkaPause(seconds) => write!(to, "kafka-pause-{seconds}s"),
             Self::Kill9(times) => write!(to, "kill9x{times}"),
             Self::Restart(times) => write!(to, "restartx{times}"),
+            Self::Greedy(per_s, seconds) => write!(to, "greedy-{per_s}x{seconds}s"),
         }
     }
 }
 
-const FORMS: &str =
-    "none, kafka-late[-Ns], kafka-stop-Ns, kafka-kill-Ns, kafka-pause-Ns, kill9xN, restartxN";
+const FORMS: &str = "none, kafka-late[-Ns], kafka-stop-Ns, kafka-kill-Ns, kafka-pause-Ns, kill9xN, \
+                     restartxN, greedy-NxNs";
 /// The load ends by itself long before.
 const DAY: Duration = Duration::from_hours(24);
 
@@ -202,6 +215,7 @@ mod tests {
             "kafka-pause-5s",
             "kill9x20",
             "restartx3",
+            "greedy-1000x20s",
         ] {
             assert_eq!(text.parse::<Disturbance>().unwrap().to_string(), text);
         }

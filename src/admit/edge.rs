@@ -1,22 +1,26 @@
 //! One request, from its head to its response.
 //!
-//! The route decides the place, the door lets in, the page does the work in a task of its own: a
-//! client that hangs up does not cancel what has been begun.
+//! The route table says where it goes, the layers let it in, the page does the work in a task of
+//! its own: a client that hangs up does not cancel what has been begun, nor what it owes for it.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use http_body_util::BodyExt as _;
-use hyper::Request;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
-use hyper::http::request::Parts;
+use hyper::{Request, Version};
 use tokio::task::JoinHandle;
+use tower::Service as _;
 
+use super::limits::{Counters, Talkers, Toll, group};
 use super::respond::{self, Answer};
 use super::routes::{self, Match, Place};
-use super::{Door, Policy, Tasks, origin};
+use super::visit::{Arrival, Refused, Visit, Working};
+use super::{Door, Policy, Tasks, body, layers};
+use crate::clock;
 use crate::ingest::Ingest;
 use crate::model::{Admitted, Peer, Refusal, Reply};
 use crate::telemetry::metrics as names;
@@ -25,9 +29,11 @@ use crate::telemetry::metrics as names;
 pub struct Edge {
     /// What may change while it runs.
     pub policy: Arc<ArcSwap<Policy>>,
-    /// Who gets in.
+    /// What is counted, whatever the policy is.
+    pub counters: Arc<Counters>,
+    /// Memory and pressure.
     pub door: Door,
-    /// What is done with it.
+    /// What is done with what gets in.
     pub ingest: Arc<Ingest>,
     /// Batches that are being worked on.
     pub tasks: Tasks,
@@ -44,89 +50,151 @@ impl Edge {
         let started = Instant::now();
         // Read once: a change must never show in the middle of a request.
         let policy = self.policy.load_full();
-        let (head, body) = request.into_parts();
-        let (found, route) = routes::find(&head.method, head.uri.path());
-        let mut answer = match found {
-            Match::Place(Place::Batch) => self.batch(&policy, &head, body, &peer).await,
-            Match::Place(Place::Pixel) => self.pixel(&policy, &head, &peer).await,
-            Match::Place(Place::Document) => self.document(&policy, &head, &peer),
-            Match::Preflight(methods) => {
-                let mut answer = respond::empty(204);
-                origin::preflight(&head.headers, methods, answer.headers_mut());
-                answer
-            }
-            Match::Method(allow) => self.refuse_unread(&Refusal::Method(allow), body).await,
-            Match::Nothing => self.refuse_unread(&Refusal::NotFound, body).await,
-        };
-        origin::mirror(&head.headers, answer.headers_mut());
+        let (found, route) = routes::find(request.method(), request.uri().path());
+        let now_ns = self.counters.ns(started);
+        let arrival = Arrival { request, found, peer, now_ns };
+        let Ok(answer) = layers::stack(self, &policy).call(arrival).await;
         observe(route, &answer, started);
         answer
+    }
+
+    /// Who talks the most, who is guarded, and what was refused.
+    pub fn talkers(&self) -> Talkers {
+        self.counters.talkers()
+    }
+
+    /// The innermost service: whoever comes here has passed all checks.
+    pub(super) async fn serve(
+        &self,
+        policy: &Policy,
+        visit: Visit<'_, Incoming>,
+    ) -> Result<Answer, Refused<Incoming>> {
+        match visit.place {
+            Place::Batch => self.batch(policy, visit).await,
+            Place::Pixel => self.pixel(visit).await,
+            Place::Document => {
+                let level = self.door.signal.advice().level;
+                let headers = &visit.head.headers;
+                let answer = policy.document(&visit.caller.app, headers, level);
+                answer.map_err(|refusal| visit.refuse(refusal))
+            }
+        }
+    }
+
+    /// The outcome of the layers as a reply.
+    pub(super) async fn conclude(
+        &self,
+        outcome: Result<Answer, Refused<Incoming>>,
+    ) -> Result<Answer, Infallible> {
+        let Refused { refusal, found, version, body } = match outcome {
+            Ok(answer) => return Ok(answer),
+            Err(refused) => refused,
+        };
+        let reply = self.ingest.refuse(&refusal);
+        self.counters.refused(reply.reason);
+        // A pixel looks the same whatever happens; its refusal is seen in the metrics alone.
+        if found == Match::Place(Place::Pixel) {
+            return Ok(respond::pixel());
+        }
+        let mut answer = respond::json(&reply);
+        // What is left of a body must never be taken for the next request. HTTP/2 has no such
+        // header: there the stream is reset when its body is dropped, and the others go on.
+        if version == Version::HTTP_2 {
+            drop(body);
+        } else if !discard(body).await {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(answer)
     }
 
     async fn batch(
         &self,
         policy: &Policy,
-        head: &Parts,
-        mut body: Incoming,
-        peer: &Peer,
-    ) -> Answer {
-        let admitted = match self.door.batch(policy, head, &mut body, peer.address).await {
-            Ok(admitted) => admitted,
-            Err(refusal) => return self.refuse_unread(&refusal, body).await,
+        mut visit: Visit<'_, Incoming>,
+    ) -> Result<Answer, Refused<Incoming>> {
+        let read = body::read(&mut visit.body, visit.announced, &policy.settings).await;
+        let read = match read {
+            Ok(read) => read,
+            Err(refusal) => return Err(visit.refuse(refusal)),
         };
-        metrics::counter!(names::BODY_BYTES).increment(admitted.body.len() as u64);
-        let work = self.work(admitted);
-        match work.await {
-            Ok(reply) => respond::json(&reply),
+        // Only ever less: of a body in chunks the most that it may have was taken.
+        visit.charge.resize(read.len() as u64);
+        metrics::counter!(names::BODY_BYTES).increment(read.len() as u64);
+        let reply = match self.work(visit, read, true).await {
+            Ok(reply) => reply,
             Err(error) => {
                 tracing::error!(%error, "a batch's task ended badly");
-                respond::json(&self.ingest.refuse(&Refusal::NotDurable))
+                self.ingest.refuse(&Refusal::NotDurable)
             }
+        };
+        if reply.status != 200 {
+            self.counters.refused(reply.reason);
         }
+        Ok(respond::json(&reply))
     }
 
     /// Always the same GIF; what became of the events is seen in the metrics alone.
-    async fn pixel(&self, policy: &Policy, head: &Parts, peer: &Peer) -> Answer {
-        match self.door.pixel(policy, head, peer.address) {
-            Ok(admitted) => {
-                let work = self.work(admitted);
-                if let Err(error) = work.await {
-                    tracing::error!(%error, "a pixel's task ended badly");
-                }
+    async fn pixel(&self, mut visit: Visit<'_, Incoming>) -> Result<Answer, Refused<Incoming>> {
+        let taken = visit.query.pixel_body().and_then(|body| {
+            let charge = self.door.take(body.len() as u64)?;
+            Ok((body, charge))
+        });
+        let body = match taken {
+            Ok((body, charge)) => {
+                visit.charge = charge;
+                body
             }
-            Err(refusal) => drop(self.ingest.refuse(&refusal)),
+            Err(refusal) => return Err(visit.refuse(refusal)),
+        };
+        if let Err(error) = self.work(visit, body, false).await {
+            tracing::error!(%error, "a pixel's task ended badly");
         }
-        respond::pixel()
+        Ok(respond::pixel())
     }
 
-    /// A task of its own, which a stop waits for.
-    fn work(&self, admitted: Admitted) -> JoinHandle<Reply> {
+    /// A task of its own, which a stop waits for, and which pays what the batch owes.
+    fn work(
+        &self,
+        visit: Visit<'_, Incoming>,
+        body: bytes::Bytes,
+        promised: bool,
+    ) -> JoinHandle<Reply> {
         let (open, ingest) = (self.tasks.begin(), Arc::clone(&self.ingest));
+        let toll = Toll {
+            counters: Arc::clone(&self.counters),
+            account: Arc::clone(&visit.entry.account),
+            address: group(visit.caller.address),
+            at_ns: visit.now_ns,
+            bytes: body.len() as u64,
+        };
+        let (admitted, working) = admitted(visit, body, promised);
         tokio::spawn(async move {
-            let _open = open;
-            ingest.ingest(admitted).await
+            let _open = (open, working);
+            let reply = ingest.ingest(admitted).await;
+            toll.pay(&reply);
+            reply
         })
     }
+}
 
-    fn document(&self, policy: &Policy, head: &Parts, peer: &Peer) -> Answer {
-        let document = policy
-            .app(head, peer.address)
-            .and_then(|_| policy.document.as_ref().ok_or(Refusal::NoDocument));
-        match document {
-            Ok(document) => respond::document(&document.text, &document.tag, &head.headers),
-            Err(refusal) => respond::json(&self.ingest.refuse(&refusal)),
-        }
-    }
-
-    /// Refuses, and closes the connection unless the body has been read to its end: what is left of
-    /// it must never be taken for the next request.
-    async fn refuse_unread(&self, refusal: &Refusal, body: Incoming) -> Answer {
-        let mut answer = respond::json(&self.ingest.refuse(refusal));
-        if !discard(body).await {
-            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        answer
-    }
+fn admitted(
+    visit: Visit<'_, Incoming>,
+    body: bytes::Bytes,
+    promised: bool,
+) -> (Admitted, Option<Working>) {
+    let admitted = Admitted {
+        caller: visit.caller,
+        body,
+        said: visit.said,
+        class: visit.query.class,
+        attempt: visit.query.attempt,
+        sent_ms: visit.query.sent_ms,
+        wait_ms: visit.query.wait_ms,
+        arrival_ms: clock::now_ms(),
+        promised,
+        charge: visit.charge,
+    };
+    (admitted, visit.working)
 }
 
 /// Reads a body to its end and forgets it; `false` when it is too long or too slow for that.

@@ -2,15 +2,27 @@
 //! replaced as a whole.
 //!
 //! In: settings. Out: a [`Policy`] that every request reads once, so no request sees two of them.
-//! Must never hold what counts requests: that survives a change.
+//! What counts requests is not in here but in the [`Counters`]: that survives a change.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use hyper::HeaderMap;
 
-use hyper::http::request::Parts;
-
-use super::{Document, Keys, Query, Settings};
+use super::limits::{Counters, Rate};
+use super::respond::{self, Answer};
+use super::settings::{Key, Settings};
+use super::{Documents, Keys, KeysError, guard};
+use crate::clock;
 use crate::model::Refusal;
+
+/// The settings that a policy is made of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// `[[keys]]`.
+    pub keys: Vec<Key>,
+    /// The door's part of `[limits]`.
+    pub limits: Settings,
+    /// `[guard]`.
+    pub guard: guard::Settings,
+}
 
 /// Who may write, how much, and what SDKs are told.
 #[derive(Debug)]
@@ -19,14 +31,63 @@ pub struct Policy {
     pub keys: Keys,
     /// The door's limits.
     pub settings: Settings,
-    /// The SDK document.
-    pub document: Option<Document>,
+    /// The anomaly guard's.
+    pub guard: guard::Settings,
+    /// Requests of one address.
+    pub(super) address: Option<Rate>,
+    /// The same while it is guarded.
+    pub(super) tight: Option<Rate>,
+    /// SDK documents.
+    pub documents: Documents,
+}
+
+/// Why there is no policy.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Keys make no sense.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// A number makes no sense.
+    #[error("{0} = {1}: {2}")]
+    Number(&'static str, u64, &'static str),
 }
 
 impl Policy {
-    /// The app whose SDK document is asked for.
-    pub(super) fn app(&self, head: &Parts, address: IpAddr) -> Result<Arc<str>, Refusal> {
-        let query = Query::parse(head.uri.query().unwrap_or_default())?;
-        self.keys.caller(&head.headers, query.key.as_deref(), address).map(|caller| caller.app)
+    /// Makes a policy; what its keys and apps have used so far is that of the counters.
+    ///
+    /// `limits.addresses_max` is the size of the counters, which are made once: a change of it
+    /// needs a restart.
+    pub fn compile(
+        terms: &Terms,
+        documents: Documents,
+        counters: &Counters,
+    ) -> Result<Self, Error> {
+        terms.check()?;
+        counters.forget_unused();
+        let Terms { keys, limits, guard } = terms;
+        Ok(Self {
+            keys: Keys::new(keys, limits, counters)?,
+            settings: limits.clone(),
+            guard: guard.clone(),
+            address: Rate::of_requests(limits.address_rate, limits.address_burst),
+            tight: Rate::of_requests(guard.rate, guard.rate),
+            documents,
+        })
+    }
+
+    /// The SDK document of an app, as it is at this pressure; from memory.
+    pub fn document(&self, app: &str, headers: &HeaderMap, level: u8) -> Result<Answer, Refusal> {
+        let document = self.documents.of(app).ok_or(Refusal::NoDocument)?;
+        Ok(respond::document(&document.text(clock::now_ms(), level), headers))
+    }
+}
+
+impl Terms {
+    /// Refuses what makes no sense.
+    pub fn check(&self) -> Result<(), Error> {
+        Keys::check(&self.keys)?;
+        let number = |(key, value, must)| Error::Number(key, value, must);
+        self.limits.check().map_err(number)?;
+        self.guard.check().map_err(number)
     }
 }

@@ -5,6 +5,7 @@ use http_body_util::Full;
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::{Response, StatusCode};
 
+use super::documents::Text;
 use crate::model::Reply;
 
 /// Responses are small and whole.
@@ -43,18 +44,18 @@ pub(super) fn empty(status: u16) -> Answer {
 }
 
 /// The SDK document, or 304 for those who have it.
-pub(super) fn document(text: &Bytes, tag: &str, request: &HeaderMap) -> Answer {
+pub(super) fn document(text: &Text, request: &HeaderMap) -> Answer {
+    let Text { body, tag } = text;
     let known = request
         .get_all(header::IF_NONE_MATCH)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .any(|known| known.trim().trim_start_matches("W/") == tag || known.trim() == "*");
-    let mut answer = if known { empty(304) } else { whole(200, "application/json", text.clone()) };
+        .map(|known| known.trim().trim_start_matches("W/"))
+        .any(|known| known.as_bytes() == tag.as_bytes() || known == "*");
+    let mut answer = if known { empty(304) } else { whole(200, "application/json", body.clone()) };
     let headers = answer.headers_mut();
-    if let Ok(tag) = HeaderValue::from_str(tag) {
-        headers.insert(header::ETAG, tag);
-    }
+    headers.insert(header::ETAG, tag.clone());
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     answer
 }

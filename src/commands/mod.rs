@@ -54,7 +54,7 @@ pub fn main() -> ExitCode {
         Err(error) => return fail(&anyhow::Error::new(error), BAD_CONFIGURATION),
     };
     let done = match arguments.command {
-        Command::Run => run::run(settings),
+        Command::Run => run::run(settings, arguments.config),
         Command::Check => check::run(&settings),
         Command::Topics(command) => topics::run(&settings, &command),
         Command::Explain(arguments) => explain::run(&settings, &arguments),

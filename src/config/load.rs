@@ -1,12 +1,15 @@
 //! Reads one TOML file and the environment into a settings type.
 //!
 //! In: a path and variables such as `TIDEGATE__KAFKA__BROKERS`. Out: the settings, or an error that
-//! names file, line and key, or the variable. Must never guess: unknown keys are refused.
+//! names file, line and key, or the variable. Must never guess: unknown keys are refused. Must never
+//! repeat a value in an error, because it may be a secret.
 
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
+
+use super::place;
 
 /// Prefix of every environment override; `__` separates the levels.
 pub const ENV_PREFIX: &str = "TIDEGATE__";
@@ -65,12 +68,19 @@ pub fn load<T: DeserializeOwned>(
     Ok(settings)
 }
 
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())
+/// Parses a text; an error names line, column and key.
+pub fn parse<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    toml::from_str(text).map_err(|error| place::told(text, &error))
 }
 
+/// An error about values that stand in no text.
 fn one_line(error: &toml::de::Error) -> String {
-    error.to_string().trim().replace('\n', "; ")
+    let said = error.message();
+    let whole = error.to_string();
+    // Behind the message stands the path of the key.
+    let path = whole.strip_prefix(said).unwrap_or_default().trim().replace('\n', "; ");
+    let said = place::without_values(said);
+    if path.is_empty() { said } else { format!("{said}; {path}") }
 }
 
 /// Tries the value as TOML first (numbers, booleans, arrays), then as plain text.
@@ -92,7 +102,7 @@ fn apply<T: DeserializeOwned>(
     let mut first_error = None;
     for value in typed.into_iter().chain([Value::String(raw.to_owned())]) {
         let mut table = table.clone();
-        place(&mut table, &path, value).map_err(refused)?;
+        put(&mut table, &path, value).map_err(refused)?;
         match T::deserialize(Value::Table(table.clone())) {
             Ok(settings) => return Ok((table, settings)),
             Err(error) => first_error = first_error.or_else(|| Some(one_line(&error))),
@@ -101,7 +111,7 @@ fn apply<T: DeserializeOwned>(
     Err(refused(first_error.unwrap_or_default()))
 }
 
-fn place(table: &mut Table, path: &[String], value: Value) -> Result<(), String> {
+fn put(table: &mut Table, path: &[String], value: Value) -> Result<(), String> {
     match path {
         [] => Err("names no key".to_owned()),
         [key] => {
@@ -111,7 +121,7 @@ fn place(table: &mut Table, path: &[String], value: Value) -> Result<(), String>
         [section, rest @ ..] => {
             let entry = table.entry(section.clone()).or_insert_with(|| Value::Table(Table::new()));
             match entry {
-                Value::Table(inner) => place(inner, rest, value),
+                Value::Table(inner) => put(inner, rest, value),
                 _ => Err(format!("{section} is not a section")),
             }
         }
@@ -164,11 +174,29 @@ mod tests {
     }
 
     #[test]
+    fn errors_repeat_no_value() {
+        for text in [
+            "name = hunter2",
+            "name = 'hunter2",
+            "size_bytes = 'hunter2, expected'",
+            "name = 'a'\nname = 'hunter2'",
+            "inner = 'hunter2'",
+            "[inner]\nlist = 'hunter2'",
+            "hunter2",
+        ] {
+            let error = read(text, &[]).expect_err(text);
+            assert!(!error.contains("hunter2") && error.contains("line "), "{text}: {error}");
+        }
+        let error = read("", &[("TIDEGATE__SIZE_BYTES", "hunter2")]).expect_err("no number");
+        assert!(!error.contains("hunter2") && error.contains("SIZE_BYTES"), "{error}");
+    }
+
+    #[test]
     fn errors_name_line_and_key_or_variable() {
         let error = read("name = 'a'\nsize_bites = 3", &[]).expect_err("unknown key");
         assert!(error.contains("line 2") && error.contains("size_bites"), "{error}");
         let error = read("size_bytes = 'x'", &[]).expect_err("wrong type");
-        assert!(error.contains("line 1"), "{error}");
+        assert!(error.contains("line 1") && error.contains("size_bytes"), "{error}");
         let error = read("", &[("TIDEGATE__INNER__OFF", "1")]).expect_err("unknown variable");
         assert!(error.contains("TIDEGATE__INNER__OFF") && error.contains("off"), "{error}");
         let error = load::<Sample>(Some(Path::new("/no/such.toml")), std::iter::empty());

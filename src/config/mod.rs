@@ -5,7 +5,10 @@
 
 pub mod load;
 pub mod pattern;
+pub mod place;
+pub mod secret;
 pub mod texts;
 
 pub use load::{Error, load};
 pub use pattern::Pattern;
+pub use secret::{Properties, Secret};

@@ -3,33 +3,43 @@
 //!
 //! In: settings. Out: a running gateway. What is started is listed in `start`, top to bottom.
 
+mod changes;
 mod delivery;
+mod fit;
+mod lookout;
 mod memory;
+mod reload;
+mod state;
+
+pub use reload::Source;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
+use uuid::Uuid;
 
-use crate::accept;
+use crate::accept::{self, tls::Certificates};
 use crate::admin;
-use crate::admit::{self, Document, Door, Edge, Keys, Policy, watch as pressure};
+use crate::admit::{self, Counters, Documents, Door, Edge, Policy, watch as pressure};
+use crate::clock;
 use crate::config::texts;
 use crate::deliver::drain::{self, files};
 use crate::deliver::park;
-use crate::deliver::sinks::Cluster as _;
 use crate::deliver::sinks::kafka;
 use crate::ingest::Ingest;
 use crate::journal::{self, Journal};
-use crate::model::Signal;
+use crate::model::{Budget, Signal};
 use crate::rulebook::{self, Rulebooks};
 use crate::settings::{self, Settings};
 use crate::telemetry::metrics as names;
+
+use self::reload::{Reloader, Standing};
+use self::state::Status;
 
 /// Why a gateway cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +64,7 @@ pub enum Error {
     /// The Kafka client.
     #[error(transparent)]
     Kafka(#[from] kafka::Error),
-    /// The SDK document.
+    /// The SDK documents.
     #[error(transparent)]
     Document(#[from] admit::DocumentError),
     /// A listener.
@@ -63,10 +73,13 @@ pub enum Error {
         /// The option.
         key: &'static str,
         /// Its value.
-        address: SocketAddr,
+        address: String,
         /// What the system said.
         source: std::io::Error,
     },
+    /// Certificates.
+    #[error(transparent)]
+    Tls(#[from] accept::tls::Error),
     /// The data directory.
     #[error("data_dir {dir}: {source}")]
     Data {
@@ -96,7 +109,7 @@ pub enum Error {
 
 /// A running gateway.
 pub struct Gateway {
-    ingest_address: SocketAddr,
+    ingest_address: Option<SocketAddr>,
     admin_address: SocketAddr,
     drain: Duration,
     stop: watch::Sender<bool>,
@@ -106,88 +119,102 @@ pub struct Gateway {
     clusters: Vec<delivery::Served>,
     files: Option<Arc<files::Drainer>>,
     journal: Journal,
+    reloader: Reloader,
 }
 
 impl Gateway {
-    /// Starts every floor. `render` gives the metrics page its text.
-    pub fn start(mut settings: Settings, render: Option<PrometheusHandle>) -> Result<Self, Error> {
+    /// Starts every floor, for good: there is nothing to reload from. `render` gives the metrics
+    /// page its text.
+    pub fn start(settings: Settings, render: Option<PrometheusHandle>) -> Result<Self, Error> {
+        Self::start_from(settings, None, render)
+    }
+
+    /// Starts every floor with what was read from `source`, which is read again on reloads.
+    #[expect(clippy::too_many_lines, reason = "the list of all that is started, top to bottom")]
+    pub fn start_from(
+        mut settings: Settings,
+        source: Option<Source>,
+        render: Option<PrometheusHandle>,
+    ) -> Result<Self, Error> {
         settings.check()?;
-        fit_to_cluster(&mut settings)?;
-        let data = |source| Error::Data { dir: settings.data_dir.display().to_string(), source };
-        let node = texts::node_id(&settings.data_dir).map_err(data)?;
-        let books = Rulebooks::open(
-            settings.data_dir.join("rules"),
-            settings.rulebook().map_err(settings::Error::from)?,
-        )?;
-        let books = Arc::new(books);
-        let document = Document::open(&settings.sdk.document)?;
+        let written = settings.clone();
+        let certificates = accept::tls::Certificates::load(&settings.tls)?;
+        fit::to_clusters(&mut settings)?;
+        let (node, books) = ground(&settings)?;
+        let counters = Counters::new(settings.limits.addresses_max);
+        let policy = Arc::new(ArcSwap::from_pointee(policy(&settings, &counters)?));
         let (stop, stopping) = watch::channel(false);
         let (gone, is_gone) = watch::channel(false);
         let (budget, signal, cost) = memory::plan(&settings);
 
         let delivery = delivery::Delivery::start(&settings, &books, &budget, cost)?;
-        let inputs = memory::inputs(&settings, &budget, &delivery);
-        let watching = (inputs, settings.pressure.clone(), Arc::clone(&signal));
-
-        let policy = Arc::new(ArcSwap::from_pointee(Policy {
-            keys: Keys::new(&settings.keys).map_err(settings::Error::from)?,
-            settings: settings.door(),
-            document,
-        }));
-        let told = Arc::clone(&policy);
-        let edge = Arc::new(Edge {
-            policy,
-            door: Door { budget: Arc::clone(&budget), signal: Arc::clone(&signal) },
-            ingest: Arc::new(Ingest {
-                books,
+        let watching = Watching::new(&settings, &budget, &delivery, &signal);
+        let standing = Arc::new(ArcSwap::from_pointee(Standing::first(written, &settings)));
+        let edge = edge(
+            &policy,
+            &counters,
+            Door::new(&budget, &signal),
+            Ingest {
+                books: Arc::clone(&books),
                 dedupe: delivery.dedupe,
                 deliver: delivery.policy,
                 node,
                 cost,
-                signal,
-                document_version: Box::new(move |_| {
-                    told.load().document.as_ref().map_or(0, |document| document.version)
-                }),
+                signal: Arc::clone(&signal),
+                document_version: versions(&policy),
+                instance: admit::rates::instances(&policy, &counters),
                 stopping: stopping.clone(),
-            }),
-            tasks: admit::Tasks::default(),
-        });
+            },
+        );
+        let guarding =
+            admit::guard::run(Arc::clone(&policy), Arc::clone(&counters), is_gone.clone());
         let drain = Duration::from_millis(settings.drain_ms);
-        let connections = Arc::default();
-        let life = accept::Life { stopping, drain, connections, budget };
-        let listen = |key, address| move |source| Error::Listen { key, address, source };
-        let listeners = accept::bind(settings.listen, settings.workers())
-            .map_err(listen("listen", settings.listen))?;
-        let admin = accept::bind(settings.admin.listen, 1)
-            .map_err(listen("admin.listen", settings.admin.listen))?
-            .remove(0);
+        let life = accept::Life { stopping, drain, connections: Arc::default(), budget };
+        let listeners = listeners(&settings)?;
+        let ingest_address = listeners.iter().flatten().find_map(accept::Listener::tcp);
+        let admin = admin_listener(settings.admin.listen)?;
+        let reloader = Reloader::start(reload::Parts {
+            source,
+            books: Arc::clone(&books),
+            policy: Arc::clone(&policy),
+            counters: Arc::clone(&counters),
+            certificates: certificates.clone(),
+            clusters: delivery.clusters.clone(),
+            standing: Arc::clone(&standing),
+        })?;
         let status = Status {
             render,
             life: life.clone(),
             journal: delivery.journal.clone(),
             clusters: delivery.clusters.clone(),
             files: delivery.files.clone(),
+            signal,
+            books,
+            policy,
+            counters,
+            standing,
+            orders: reloader.orders(),
+            certificates: certificates.clone(),
         };
-        let first = |listener: Option<&TcpListener>| {
-            listener.map_or(Ok(settings.listen), TcpListener::local_addr)
-        };
+        let front = front(&settings, certificates.clone(), life);
         Ok(Self {
-            ingest_address: first(listeners.first())?,
+            ingest_address,
             admin_address: admin.local_addr()?,
             drain,
-            workers: workers(listeners, &edge, &life, &settings)?,
-            admin: Some(thread("admin", operate(admin, status, watching, is_gone))?),
+            workers: workers(listeners, &edge, &front, drain)?,
+            admin: Some(thread("admin", operate(admin, status, watching, guarding, is_gone))?),
             stop,
             gone,
             clusters: delivery.clusters,
             files: delivery.files,
             journal: delivery.journal,
+            reloader,
         })
     }
 
-    /// Where batches come in.
+    /// Where batches come in: the first TCP listener. Without one it is 0.0.0.0:0.
     pub fn ingest_address(&self) -> SocketAddr {
-        self.ingest_address
+        self.ingest_address.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0)))
     }
 
     /// Where operators look.
@@ -195,11 +222,18 @@ impl Gateway {
         self.admin_address
     }
 
+    /// Reads the configuration again; the log, `/admin/state` and the metrics say what came of it.
+    pub fn reload(&self, cause: &'static str) {
+        self.reloader.order(cause);
+    }
+
     /// Stops: no new connections, open requests finish, Kafka is flushed, the rest is journalled,
     /// synced, and everything is closed.
     pub fn stop(mut self) {
         let until = Instant::now() + self.drain;
         self.stop.send_replace(true);
+        // Before the clusters go: it knows them, too.
+        self.reloader.stop();
         for worker in self.workers.drain(..) {
             join(worker);
         }
@@ -220,50 +254,150 @@ impl Gateway {
     }
 }
 
-fn fit_to_cluster(settings: &mut Settings) -> Result<(), settings::Error> {
-    if settings.kafka.brokers.is_empty() {
-        return Ok(());
-    }
-    let book = settings.rulebook()?;
-    let lanes = book.table.lanes().iter().map(|lane| lane.topic.clone());
-    let raw = format!("{}.raw", settings.kafka.topic_prefix);
-    let topics: Vec<String> = lanes.chain([raw]).collect();
-    let clusters = std::iter::once(settings.kafka.clone()).chain(settings.kafka.second());
-    for cluster in clusters.collect::<Vec<_>>() {
-        if let Some(bytes) = kafka::topics::record_bytes_max(&cluster, &topics) {
-            settings.fit(bytes);
-        }
-    }
-    Ok(())
+/// Who this node is, and the rules that it begins with.
+fn ground(settings: &Settings) -> Result<(Uuid, Arc<Rulebooks>), Error> {
+    let data = |source| Error::Data { dir: settings.data_dir.display().to_string(), source };
+    let node = texts::node_id(&settings.data_dir).map_err(data)?;
+    let book = settings.rulebook().map_err(settings::Error::from)?;
+    Ok((node, Arc::new(Rulebooks::open(settings.data_dir.join("rules"), book)?)))
 }
 
-/// The operators' pages, and the watch over the pressure beside them.
+fn admin_listener(address: SocketAddr) -> Result<TcpListener, Error> {
+    let refused = |source| not_listening("admin.listen", &address, source);
+    Ok(accept::bind(address, 1).map_err(refused)?.remove(0))
+}
+
+/// The version of an app's SDK document, whatever it is at the moment.
+fn versions(policy: &Arc<ArcSwap<Policy>>) -> Box<dyn Fn(&str) -> u64 + Send + Sync> {
+    let policy = Arc::clone(policy);
+    Box::new(move |app| policy.load().documents.version(app))
+}
+
+fn edge(
+    policy: &Arc<ArcSwap<Policy>>,
+    counters: &Arc<Counters>,
+    door: Door,
+    ingest: Ingest,
+) -> Arc<Edge> {
+    Arc::new(Edge {
+        policy: Arc::clone(policy),
+        counters: Arc::clone(counters),
+        door,
+        ingest: Arc::new(ingest),
+        tasks: admit::Tasks::default(),
+    })
+}
+
+/// What the edge obeys under these settings.
+fn policy(settings: &Settings, counters: &Counters) -> Result<Policy, Error> {
+    let documents = Documents::open(settings.documents(), &settings.announced(), clock::now_ms())?;
+    let policy = Policy::compile(&settings.terms(), documents, counters);
+    Ok(policy.map_err(settings::Error::from)?)
+}
+
+/// What the watch over the pressure needs.
+struct Watching {
+    inputs: Box<dyn Fn() -> pressure::Inputs + Send>,
+    settings: crate::model::pressure::Settings,
+    signal: Arc<Signal>,
+}
+
+impl Watching {
+    fn new(
+        settings: &Settings,
+        budget: &Arc<Budget>,
+        delivery: &delivery::Delivery,
+        signal: &Arc<Signal>,
+    ) -> Self {
+        Self {
+            inputs: Box::new(memory::inputs(settings, budget, delivery)),
+            settings: settings.pressure.clone(),
+            signal: Arc::clone(signal),
+        }
+    }
+}
+
+/// The operators' pages, and beside them the watch over the pressure and the guard.
 async fn operate(
     admin: TcpListener,
     status: Status,
-    (inputs, settings, signal): (pressure::Inputs, crate::model::pressure::Settings, Arc<Signal>),
+    watching: Watching,
+    guarding: impl Future<Output = ()> + Send + 'static,
     gone: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    tokio::spawn(pressure::run(inputs, settings, signal, gone.clone()));
+    tokio::spawn(supervise(watching, gone.clone()));
+    tokio::spawn(guarding);
     admin::serve(admin, Arc::new(status), gone).await
 }
 
-fn workers(
-    listeners: Vec<TcpListener>,
-    edge: &Arc<Edge>,
-    life: &accept::Life,
+/// Between the end of a watch that panicked and the next one.
+const WATCH_AGAIN: Duration = Duration::from_secs(1);
+
+/// Keeps the watch over the pressure alive: without it the level would stay as it is for ever, and
+/// a level that does not rise is how memory runs out.
+async fn supervise(watching: Watching, gone: watch::Receiver<bool>) {
+    let Watching { inputs, settings, signal } = watching;
+    metrics::counter!(names::WATCH_RESTARTS).increment(0);
+    loop {
+        let watch = pressure::run(inputs(), settings.clone(), Arc::clone(&signal), gone.clone());
+        match tokio::spawn(watch).await {
+            Ok(()) => return,
+            Err(error) => {
+                metrics::counter!(names::WATCH_RESTARTS).increment(1);
+                tracing::error!(%error, "the watch over the pressure ended badly; it begins again");
+                tokio::time::sleep(WATCH_AGAIN).await;
+            }
+        }
+    }
+}
+
+fn not_listening(key: &'static str, address: &impl ToString, source: std::io::Error) -> Error {
+    Error::Listen { key, address: address.to_string(), source }
+}
+
+/// The listeners of every worker.
+fn listeners(settings: &Settings) -> Result<Vec<Vec<accept::Listener>>, Error> {
+    let (count, mode) = (settings.workers(), settings.http.socket_mode.0);
+    let mut workers: Vec<_> = (0..count).map(|_| Vec::new()).collect();
+    for wanted in settings.wanted() {
+        let opened = accept::open(&wanted, count, mode)
+            .map_err(|source| not_listening("listen", &wanted.address, source))?;
+        for (of_worker, more) in workers.iter_mut().zip(opened) {
+            of_worker.extend(more);
+        }
+        let (address, tls, proxy) = (wanted.address, wanted.tls, wanted.proxy);
+        tracing::info!(%address, tls, proxy, "listening");
+    }
+    Ok(workers)
+}
+
+fn front(
     settings: &Settings,
+    certificates: Option<Arc<Certificates>>,
+    life: accept::Life,
+) -> Arc<accept::Front> {
+    let trusted = accept::Networks::new(&settings.trusted_proxies);
+    let handshake = Duration::from_millis(settings.tls.handshake_ms);
+    let tls = certificates.map(|certificates| (certificates, handshake));
+    accept::Front::new(settings.http.clone(), settings.connections(), trusted, tls, life)
+}
+
+fn workers(
+    listeners: Vec<Vec<accept::Listener>>,
+    edge: &Arc<Edge>,
+    front: &Arc<accept::Front>,
+    drain: Duration,
 ) -> Result<Vec<JoinHandle<()>>, Error> {
     let mut workers = Vec::with_capacity(listeners.len());
-    for (at, listener) in listeners.into_iter().enumerate() {
-        let (tasks, drain) = (edge.tasks.clone(), life.drain);
-        let (edge, life, http) = (Arc::clone(edge), life.clone(), settings.http.clone());
+    for (at, listeners) in listeners.into_iter().enumerate() {
+        let tasks = edge.tasks.clone();
+        let (edge, front) = (Arc::clone(edge), Arc::clone(front));
         let answer = move |request, peer| {
             let edge = Arc::clone(&edge);
             async move { edge.answer(request, peer).await }
         };
         let serve = async move {
-            accept::serve(listener, http, life, answer).await?;
+            accept::serve(listeners, front, answer).await?;
             if tokio::time::timeout(drain, tasks.idle()).await.is_err() {
                 tracing::warn!("batches were cut off after drain_ms");
             }
@@ -296,58 +430,5 @@ fn thread(
 fn join(thread: JoinHandle<()>) {
     if thread.join().is_err() {
         tracing::error!("a thread panicked");
-    }
-}
-
-/// What the admin pages show.
-struct Status {
-    render: Option<PrometheusHandle>,
-    life: accept::Life,
-    journal: Journal,
-    clusters: Vec<delivery::Served>,
-    files: Option<Arc<files::Drainer>>,
-}
-
-impl admin::Status for Status {
-    fn ready(&self) -> (bool, String) {
-        let stopping = *self.life.stopping.borrow();
-        let journal = !self.journal.is_down();
-        let store = self.files.as_ref().is_none_or(|files| files.is_healthy());
-        // With Kafka away the journal keeps the promises, so this alone does not end readiness.
-        let clusters: Vec<_> = self.clusters.iter().map(delivery::Served::status).collect();
-        let stuck = self.clusters.iter().any(|cluster| cluster.drainer.is_stuck());
-        let ready = journal && store && !stopping && !stuck;
-        let text = serde_json::json!({
-            "ready": ready, "stopping": stopping, "journal": journal, "store": store,
-            "clusters": clusters,
-        });
-        (ready, format!("{text}\n"))
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "gauges")]
-    fn metrics(&self) -> String {
-        let budget = &self.life.budget;
-        let mut used = 0;
-        for (part, bytes) in budget.parts() {
-            metrics::gauge!(names::MEMORY, "part" => part).set(bytes as f64);
-            used += bytes;
-        }
-        metrics::gauge!(names::MEMORY_USED).set(used as f64);
-        metrics::gauge!(names::MEMORY_BUDGET).set(budget.bytes() as f64);
-        for cluster in &self.clusters {
-            let depth = cluster.kafka.depth() as f64;
-            metrics::gauge!(names::KAFKA_QUEUE, "cluster" => cluster.name).set(depth);
-            // Shows its bytes.
-            drop(cluster.parks.parked());
-        }
-        metrics::gauge!(names::CONNECTIONS)
-            .set(self.life.connections.load(Ordering::Acquire) as f64);
-        self.render.as_ref().map(PrometheusHandle::render).unwrap_or_default()
-    }
-
-    fn tick(&self) {
-        if let Some(render) = &self.render {
-            render.run_upkeep();
-        }
     }
 }

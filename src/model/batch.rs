@@ -87,6 +87,17 @@ pub struct Event {
     pub filtered_by: Option<u16>,
 }
 
+impl Batch {
+    /// Events of a time that no honest clock shows: more than a day ahead of their arrival, or more
+    /// than ten years before it.
+    pub fn impossible(&self, arrival_ms: i64) -> u64 {
+        const DAY_MS: i64 = 86_400_000;
+        let possible =
+            arrival_ms.saturating_sub(3_653 * DAY_MS)..=arrival_ms.saturating_add(DAY_MS);
+        self.events.iter().filter(|event| !possible.contains(&event.ts_ms)).count() as u64
+    }
+}
+
 /// The id of an event that came without one: the version-5 UUID of its index, as decimal text, in
 /// the namespace of its batch id. A retry of the batch gives the same.
 pub fn made_id(batch: Uuid, index: u32) -> Uuid {

@@ -33,6 +33,6 @@ pub use parcel::Parcel;
 pub use peer::Peer;
 pub use pressure::Pressure;
 pub use reason::{Reason, Refusal};
-pub use reply::Reply;
+pub use reply::{Cargo, Reply};
 pub use routed::{Lane, LaneId, Routed, Row};
 pub use tally::Tally;

@@ -106,6 +106,17 @@ pub enum Refusal {
     /// The key is not known.
     #[error("unknown write key; check it against [[keys]] in the gateway's configuration")]
     UnknownKey,
+    /// The key was known once.
+    #[error("this write key is revoked; use the app's new one")]
+    RevokedKey,
+    /// The certificate is good, but nobody's.
+    #[error(
+        "no app belongs to the subject of this client certificate; add a key, or the subject to [[keys]]"
+    )]
+    UnknownSubject,
+    /// The key is not for pages of this origin.
+    #[error("this write key is not for pages of this origin; see 'origins' of the key in [[keys]]")]
+    Origin,
     /// A secret key stood in the query, where proxies log it.
     #[error(
         "this is a secret key: send it as 'Authorization: Bearer …', and revoke it, because query strings are logged"
@@ -190,6 +201,23 @@ pub enum Refusal {
     /// The batch id was used for other bytes.
     #[error("this batch id was used for other bytes; every batch needs an id of its own")]
     Conflict,
+    /// Too many requests from one address; so many milliseconds until one fits.
+    #[error("too many requests from this address; retry in {0} ms")]
+    AddressRate(u64),
+    /// Too many requests with one key; so many milliseconds until one fits.
+    #[error("too many requests with this write key; retry in {0} ms")]
+    KeyRate(u64),
+    /// The address is under the anomaly guard's limit; so many milliseconds until one fits.
+    #[error(
+        "this address sends far more than others, or sends the same again and again, and is limited for a while; retry in {0} ms"
+    )]
+    Guarded(u64),
+    /// The app's events are used up for this class; how long each class has to wait.
+    #[error("the app has used up its events for class {0}; retry later")]
+    AppEventsRate(u8, [u64; 3]),
+    /// The app's bytes are used up for this class; how long each class has to wait.
+    #[error("the app has used up its bytes for class {0}; retry later")]
+    AppBytesRate(u8, [u64; 3]),
     /// Batches of this class pause until the pressure falls.
     #[error("the gateway is under pressure and takes no batches of class {0} now; retry later")]
     Pressure(u8),
@@ -215,6 +243,9 @@ impl Refusal {
             Self::Method(_) => "method_not_allowed",
             Self::NoKey => "no_key",
             Self::UnknownKey => "unknown_key",
+            Self::RevokedKey => "revoked_key",
+            Self::UnknownSubject => "unknown_subject",
+            Self::Origin => "origin",
             Self::SecretInQuery => "secret_in_query",
             Self::Query(..) => "bad_query",
             Self::BodyTooLarge(_) => "body_too_large",
@@ -235,6 +266,11 @@ impl Refusal {
             Self::BodyTimeout(_) => "body_timeout",
             Self::BodyBroken => "body_broken",
             Self::Conflict => "batch_conflict",
+            Self::AddressRate(_) => "address_rate",
+            Self::KeyRate(_) => "key_rate",
+            Self::Guarded(_) => "guarded",
+            Self::AppEventsRate(..) => "app_events_rate",
+            Self::AppBytesRate(..) => "app_bytes_rate",
             Self::Pressure(_) => "pressure",
             Self::Busy => "busy",
             Self::NotDurable => "not_durable",
@@ -248,8 +284,13 @@ impl Refusal {
         match self {
             Self::NotFound | Self::NoDocument => 404,
             Self::Method(_) => 405,
-            Self::NoKey | Self::UnknownKey => 401,
-            Self::SecretInQuery => 403,
+            Self::NoKey | Self::UnknownKey | Self::RevokedKey | Self::UnknownSubject => 401,
+            Self::SecretInQuery | Self::Origin => 403,
+            Self::AddressRate(_)
+            | Self::KeyRate(_)
+            | Self::Guarded(_)
+            | Self::AppEventsRate(..)
+            | Self::AppBytesRate(..) => 429,
             Self::BodyTooLarge(_)
             | Self::InflatedTooLarge(_)
             | Self::OutputTooLarge(_)
@@ -286,6 +327,27 @@ impl Refusal {
         }
     }
 
+    /// How long the client has to wait, where that is known exactly.
+    pub fn wait_ms(&self) -> Option<u64> {
+        match *self {
+            Self::AddressRate(wait_ms) | Self::KeyRate(wait_ms) | Self::Guarded(wait_ms) => {
+                Some(wait_ms)
+            }
+            Self::AppEventsRate(class, waits) | Self::AppBytesRate(class, waits) => {
+                waits.get(usize::from(class)).copied()
+            }
+            _ => None,
+        }
+    }
+
+    /// How long each class has to wait, where that differs.
+    pub fn waits_ms(&self) -> [u64; 3] {
+        match *self {
+            Self::AppEventsRate(_, waits) | Self::AppBytesRate(_, waits) => waits,
+            _ => [0; 3],
+        }
+    }
+
     /// Whether the same bytes may be taken later.
     pub fn retryable(&self) -> bool {
         matches!(self.status(), 408 | 425 | 429 | 500..)
@@ -308,6 +370,7 @@ mod tests {
     fn only_what_may_pass_later_is_retryable() {
         assert!(Refusal::Busy.retryable());
         assert!(Refusal::Pressure(2).retryable());
+        assert!(Refusal::KeyRate(1).retryable());
         assert!(Refusal::BodyTimeout(1).retryable());
         assert!(!Refusal::BodyTooLarge(1).retryable());
         assert!(!Refusal::UnknownKey.retryable());

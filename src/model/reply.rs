@@ -17,6 +17,21 @@ pub struct Reply {
     pub allow: Option<&'static str>,
     /// The metric label of a refusal; empty for a 200.
     pub reason: &'static str,
+    /// What the request held.
+    pub cargo: Cargo,
+}
+
+/// What a request held, for those who count it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cargo {
+    /// Events, whatever became of them.
+    pub events: u64,
+    /// Those of a time that cannot be.
+    pub impossible: u64,
+    /// Whether the batch id had been seen before.
+    pub repeated: bool,
+    /// The instance that sent it, as the door numbers them.
+    pub instance: Option<u64>,
 }
 
 impl Reply {
@@ -38,8 +53,9 @@ impl Reply {
         let mut body = format!(
             r#"{{"batch":"{batch}","accepted":{accepted},"filtered":{filtered},"rejected":[{list}],"config":{config}"#
         );
-        close(&mut body, advice);
-        Self { status: 200, body, retry_ms: None, allow: None, reason: "" }
+        close(&mut body, advice, [0; 3]);
+        let cargo = Cargo::default();
+        Self { status: 200, body, retry_ms: None, allow: None, reason: "", cargo }
     }
 
     /// The answer to a request that is refused as a whole.
@@ -56,31 +72,45 @@ impl Reply {
         if let Some(limit) = refusal.limit() {
             write("limit", limit);
         }
-        let retry_ms = refusal.retryable().then_some(match refusal {
-            Refusal::Pressure(_) => advice.pause_ms,
-            _ => advice.retry_ms,
+        let retry_ms = refusal.retryable().then(|| match refusal {
+            Refusal::Pressure(class) => advice.pause_ms(*class),
+            _ => refusal.wait_ms().unwrap_or(advice.retry_ms),
         });
         if let Some(retry_ms) = retry_ms {
             write("retry_ms", retry_ms);
         }
-        close(&mut body, advice);
+        close(&mut body, advice, refusal.waits_ms());
         let allow = match refusal {
             Refusal::Method(allow) => Some(*allow),
             _ => None,
         };
-        Self { status: refusal.status(), body, retry_ms, allow, reason: refusal.name() }
+        let repeated = matches!(refusal, Refusal::Conflict);
+        let cargo = Cargo { repeated, ..Cargo::default() };
+        Self { status: refusal.status(), body, retry_ms, allow, reason: refusal.name(), cargo }
+    }
+
+    /// The same answer, with what the request held.
+    #[must_use]
+    pub fn of(self, cargo: Cargo) -> Self {
+        Self { cargo, ..self }
     }
 }
 
-/// Ends a body with the pressure and the classes that pause; at level 0 nothing is said of it.
-fn close(body: &mut String, advice: Advice) {
+/// Ends a body with the pressure and the classes that pause, for it or for a quota; at level 0
+/// nothing is said of the pressure.
+fn close(body: &mut String, advice: Advice, waits_ms: [u64; 3]) {
     let mut number = itoa::Buffer::new();
     let mut comma = "";
-    for class in advice.paused() {
+    for (class, quota_ms) in (0..).zip(waits_ms) {
+        let pause_ms = if advice.pauses(class) { advice.pause_ms(class) } else { 0 };
+        let longest_ms = quota_ms.max(pause_ms);
+        if longest_ms == 0 {
+            continue;
+        }
         body.push_str(if comma.is_empty() { ",\"limits\":[" } else { comma });
         comma = ",";
         body.extend(["[", number.format(class), ","]);
-        body.extend([number.format(advice.pause_ms), "]"]);
+        body.extend([number.format(longest_ms), "]"]);
     }
     if !comma.is_empty() {
         body.push(']');
@@ -95,7 +125,7 @@ fn close(body: &mut String, advice: Advice) {
 mod tests {
     use super::*;
 
-    const CALM: Advice = Advice { level: 0, retry_ms: 5_000, pause_ms: 10_000 };
+    const CALM: Advice = Advice { level: 0, retry_ms: 5_000, calm_ms: 0, hold_ms: 10_000 };
 
     fn settled(advice: Advice) -> String {
         Reply::settled(Uuid::nil(), 2, 0, [(3, "too_large")].into_iter(), 7, advice).body
@@ -118,20 +148,35 @@ mod tests {
     }
 
     #[test]
+    fn who_is_limited_is_told_how_long() {
+        let reply = Reply::refused(&Refusal::KeyRate(1_250), CALM);
+        assert_eq!((reply.status, reply.retry_ms), (429, Some(1_250)));
+        assert!(reply.body.ends_with(r#""reason":"key_rate","retry_ms":1250}"#), "{}", reply.body);
+        let refusal = Refusal::AppEventsRate(1, [0, 300, 700]);
+        let reply = Reply::refused(&refusal, CALM);
+        let said = r#""reason":"app_events_rate","retry_ms":300,"limits":[[1,300],[2,700]]}"#;
+        assert!(reply.body.ends_with(said), "{}", reply.body);
+        let reply = Reply::refused(&refusal, Advice { level: 2, ..CALM });
+        let said = r#""limits":[[1,300],[2,10000]],"pressure":2}"#;
+        assert!(reply.body.ends_with(said), "{}", reply.body);
+    }
+
+    #[test]
     fn pressure_and_limits_are_told_in_every_reply() {
         for (level, said) in [
             (1, r#","pressure":1}"#),
             (2, r#","limits":[[2,10000]],"pressure":2}"#),
-            (3, r#","limits":[[1,10000],[2,10000]],"pressure":3}"#),
+            (3, r#","limits":[[1,10000],[2,20000]],"pressure":3}"#),
         ] {
             let advice = Advice { level, ..CALM };
             assert!(settled(advice).ends_with(&format!(r#""config":7{said}"#)));
             let reply = Reply::refused(&Refusal::Busy, advice);
             assert!(reply.body.ends_with(&format!(r#""retry_ms":5000{said}"#)), "{}", reply.body);
             let reply = Reply::refused(&Refusal::Pressure(2), advice);
-            let pause = format!(r#""reason":"pressure","retry_ms":10000{said}"#);
+            let pause_ms = advice.pause_ms(2);
+            let pause = format!(r#""reason":"pressure","retry_ms":{pause_ms}{said}"#);
             assert!(reply.body.ends_with(&pause), "{}", reply.body);
-            assert_eq!((reply.status, reply.retry_ms), (503, Some(10_000)));
+            assert_eq!((reply.status, reply.retry_ms), (503, Some(pause_ms)));
             assert!(serde_json::from_str::<serde_json::Value>(&reply.body).is_ok());
         }
     }

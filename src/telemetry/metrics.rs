@@ -24,10 +24,28 @@ pub const BODY_BYTES: &str = "tidegate_body_bytes_total";
 pub const INFLATED_BYTES: &str = "tidegate_inflated_bytes_total";
 /// Gauge: open client connections.
 pub const CONNECTIONS: &str = "tidegate_http_connections";
-/// Counter: connections closed at the door, because `http.connections_max` was reached.
+/// Counter `{reason}`: connections closed at the door, because a limit of them was reached.
 pub const CONNECTIONS_REFUSED: &str = "tidegate_http_connections_refused_total";
+/// Counter `{reason}`: connections that were ended here, by the limit that they had reached.
+pub const CONNECTIONS_ENDED: &str = "tidegate_http_connections_ended_total";
+/// Counter `{limit}`: bodies that took too long (`total`), or came too slowly (`rate`).
+pub const BODIES_LATE: &str = "tidegate_http_late_bodies_total";
+/// Counter `{result}`: TLS handshakes (`full`, `resumed`, `refused`, `late`).
+pub const TLS_HANDSHAKES: &str = "tidegate_tls_handshakes_total";
+/// Counter `{result}`: times that certificates were read anew (`ok`, `refused`).
+pub const TLS_RELOADS: &str = "tidegate_tls_reloads_total";
+/// Gauge `{file}`: seconds until a certificate ends; negative when it has ended.
+pub const TLS_CERTIFICATE: &str = "tidegate_tls_certificate_seconds";
 /// Counter `{class}`: batches refused because their class pauses under pressure.
 pub const PAUSED: &str = "tidegate_paused_batches_total";
+/// Counter `{cause}`: episodes in which an address was put under the guard's tighter limit.
+pub const GUARD_EPISODES: &str = "tidegate_guard_episodes_total";
+/// Gauge: addresses under the guard's tighter limit.
+pub const GUARDED: &str = "tidegate_guarded_addresses";
+/// Gauge: addresses that the limits remember.
+pub const ADDRESSES_KNOWN: &str = "tidegate_known_addresses";
+/// Counter: addresses that were forgotten because others needed their place.
+pub const ADDRESSES_EVICTED: &str = "tidegate_evicted_addresses_total";
 /// Gauge: the pressure level, 0 to 3.
 pub const PRESSURE: &str = "tidegate_pressure_level";
 /// Gauge `{part}`: bytes of the memory budget by who holds them; caches with their caps.
@@ -75,6 +93,16 @@ pub const DRAIN_BYTES: &str = "tidegate_drain_remaining_bytes";
 pub const DRAIN_AGE: &str = "tidegate_drain_oldest_seconds";
 /// Gauge `{line}`: seconds until nothing is owed at the present rate; -1 while nothing moves.
 pub const DRAIN_ETA: &str = "tidegate_drain_eta_seconds";
+/// Counter: how often the watch over the pressure had to begin again.
+pub const WATCH_RESTARTS: &str = "tidegate_pressure_watch_restarts_total";
+/// Counter `{result}`: reloads of the configuration by result (`applied`, `unchanged`, `refused`).
+pub const CONFIG_RELOADS: &str = "tidegate_config_reloads_total";
+/// Gauge: 1 from the moment that a configuration is refused until a good one has come.
+pub const CONFIG_REJECTED: &str = "tidegate_config_rejected";
+/// Gauge: the number of configurations that have been in force since the start.
+pub const CONFIG_VERSION: &str = "tidegate_config_version";
+/// Gauge: when the one in force came, in Unix seconds.
+pub const CONFIG_SINCE: &str = "tidegate_config_since_seconds";
 
 const SECONDS: [f64; 14] =
     [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -101,8 +129,17 @@ fn describe() {
     counter!(BODY_BYTES, "body bytes as received");
     counter!(INFLATED_BYTES, "body bytes after inflating");
     gauge!(CONNECTIONS, "open client connections");
-    counter!(CONNECTIONS_REFUSED, "connections closed because http.connections_max was reached");
+    counter!(CONNECTIONS_REFUSED, "connections closed at the door because a limit was reached");
+    counter!(CONNECTIONS_ENDED, "connections ended here, by the limit that they had reached");
+    counter!(BODIES_LATE, "bodies that took too long, or came too slowly");
+    counter!(TLS_HANDSHAKES, "TLS handshakes by result");
+    counter!(TLS_RELOADS, "times that certificates were read anew, by result");
+    gauge!(TLS_CERTIFICATE, "seconds until a certificate ends; negative when it has ended");
     counter!(PAUSED, "batches refused because their class pauses under pressure");
+    counter!(GUARD_EPISODES, "episodes in which an address was guarded, by cause");
+    gauge!(GUARDED, "addresses under the guard's tighter limit");
+    gauge!(ADDRESSES_KNOWN, "addresses that the limits remember");
+    counter!(ADDRESSES_EVICTED, "addresses forgotten because others needed their place");
     gauge!(PRESSURE, "pressure level: 0 normal, 1 sample bulk, 2 bulk pauses, 3 only critical");
     gauge!(MEMORY, "bytes of the memory budget by who holds them; caches with their caps");
     gauge!(MEMORY_USED, "bytes of the memory budget in use, the sum of its parts");
@@ -125,5 +162,13 @@ fn describe() {
     counter!(DRAINED_BYTES, "bytes of batches that a drainer has settled");
     gauge!(DRAIN_BYTES, "bytes that are still owed");
     gauge!(DRAIN_AGE, "age of the oldest batch that is still owed, in seconds");
+    counter!(WATCH_RESTARTS, "how often the watch over the pressure had to begin again");
+    counter!(CONFIG_RELOADS, "reloads of the configuration by result");
+    gauge!(
+        CONFIG_REJECTED,
+        "1 while the latest configuration is refused and an older one in force"
+    );
+    gauge!(CONFIG_VERSION, "configurations that have been in force since the start");
+    gauge!(CONFIG_SINCE, "when the configuration in force came, in Unix seconds");
     gauge!(DRAIN_ETA, "seconds until nothing is owed at the present rate; -1 while it stands");
 }

@@ -5,6 +5,7 @@ use std::fs;
 
 use super::support::batches;
 use super::support::broker::shared;
+use super::support::certificates::Authority;
 use super::support::{Binary, Client, Request, eventually, root};
 
 /// Samples by name and labels, as Prometheus reads them.
@@ -61,7 +62,7 @@ const CONFIGURATION: &str = r#"
 flush_ms = 20
 checkpoint_ms = 100
 
-[http]
+[limits]
 connections_max = 3
 
 [[keys]]
@@ -191,6 +192,7 @@ fn named_in(path: &str) -> BTreeSet<String> {
 fn every_metric_that_is_named_exists() {
     let mut seen = embedded_names();
     seen.extend(kafka_names());
+    seen.extend(tls_names());
     let mut missing = Vec::new();
     for path in
         ["src/telemetry/metrics.rs", "src/journal/meters.rs", "src/deliver/sinks/file/meters.rs"]
@@ -221,7 +223,8 @@ fn embedded_names() -> BTreeSet<String> {
         eventually("refused connections, a checkpoint and the drainer's lag are shown", || {
             let text = binary.metrics();
             let page = Page::read(&text);
-            let refused = page.count("tidegate_http_connections_refused_total") > 0;
+            let refused = r#"tidegate_http_connections_refused_total{reason="total"}"#;
+            let refused = page.count(refused) > 0;
             let checkpointed = page.count("tidegate_store_checkpoint_seconds_count") > 0;
             let shown = page.names.contains("tidegate_drain_lag_frames");
             (refused && checkpointed && shown).then_some(text)
@@ -251,6 +254,15 @@ fn embedded_names() -> BTreeSet<String> {
         .collect();
     assert!(silent.is_empty(), "without a description: {silent:?}");
     names
+}
+
+/// A gateway that speaks TLS.
+fn tls_names() -> BTreeSet<String> {
+    let authority = Authority::new();
+    let pair = authority.server("books", &["localhost"]);
+    let (cert, key) = (pair.cert.display(), pair.key.display());
+    let binary = Binary::start(&format!("[tls]\ncert = \"{cert}\"\nkey = \"{key}\"\n"));
+    Page::read(&binary.metrics()).names
 }
 
 /// A gateway with Kafka that diverts everything, sends one event to the dead letters and parks one.

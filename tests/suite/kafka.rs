@@ -15,7 +15,7 @@ use super::support::{Binary, Client, Request, Served, eventually, pack};
 const PARTITIONS: i32 = 3;
 
 /// Creates the topics of a prefix with these lanes.
-fn create(broker: &Broker, prefix: &str, lanes: &[&str]) {
+pub(super) fn create(broker: &Broker, prefix: &str, lanes: &[&str]) {
     let names = ["raw", "dead"].iter().map(|name| format!("{prefix}.{name}"));
     let lanes = lanes.iter().map(|lane| format!("{prefix}.event.{lane}"));
     for topic in names.chain(lanes) {
@@ -35,7 +35,7 @@ pub(super) fn served(address: &str, prefix: &str, adjust: impl FnOnce(&mut Setti
             ("reconnect.backoff.max.ms", "200"),
         ];
         let quick = quick.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        settings.kafka.properties = BTreeMap::from(quick);
+        settings.kafka.properties = BTreeMap::from(quick).into();
         adjust(settings);
     })
 }
@@ -66,7 +66,7 @@ fn batch_ids(broker: &Broker, prefix: &str) -> Vec<String> {
 }
 
 /// Sends new batches, all of which have to be taken.
-fn post(client: &mut Client, instance: &str, batches: usize) -> Vec<Sealed> {
+pub(super) fn post(client: &mut Client, instance: &str, batches: usize) -> Vec<Sealed> {
     let send = |_| {
         let sealed = batches::sealed(instance, 8);
         let reply = client.send(&Request::batch(sealed.body.clone()));
@@ -78,7 +78,7 @@ fn post(client: &mut Client, instance: &str, batches: usize) -> Vec<Sealed> {
 }
 
 /// Both tiers hold what was sent, exactly once.
-fn check_both(broker: &Broker, prefix: &str, sent: &[Sealed]) {
+pub(super) fn check_both(broker: &Broker, prefix: &str, sent: &[Sealed]) {
     let events: Vec<_> = sent.iter().flat_map(|sealed| sealed.ids.iter().cloned()).collect();
     exactly_once(&events, ids(broker, &format!("{prefix}.event.other")));
     let batches: Vec<_> = sent.iter().map(|sealed| sealed.id.to_string()).collect();

@@ -21,6 +21,9 @@ mod retries;
 /// A real Kafka: topics, both tiers byte by byte, diverted batches, an absent broker.
 mod kafka;
 
+/// TLS, mutual TLS and SASL towards a real Kafka; a wrong password.
+mod kafka_security;
+
 /// A topic that is gone, a cluster that is gone, a producer that is dead.
 mod faults;
 
@@ -30,8 +33,26 @@ mod books;
 /// HTTP itself: CORS, methods, ETag, pixel, lies about lengths, hang-ups, the graceful stop.
 mod edge;
 
+/// Connections: deadlines, caps, proxies, listeners, and what ends them.
+mod connections;
+
+/// TLS: who is shown what, who gets in, what is resumed, and certificates that change.
+mod tls;
+
+/// The config centre: documents per app, kill switch, versions, tags.
+mod documents;
+
+/// Another configuration while it runs: all of it or nothing, under load, and who may order it.
+mod reload;
+
+/// A secret in every option that holds one is shown nowhere.
+mod secrets;
+
 /// Memory and pressure: bulk pauses first, critical last, everybody is told, and it ends by itself.
 mod pressure;
+
+/// Rates, quotas, keys and the guard: every refusal, and when to come back.
+mod limits;
 
 /// `config/tidegate.toml` against the code's defaults; environment and errors.
 mod reference;

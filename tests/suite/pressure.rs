@@ -8,12 +8,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use loadtest::broker::{Broker, BrokerOptions};
 use serde_json::{Value, json};
-use tidegate::admit::Keys;
 use tidegate::deliver::{Dedupe, Deliver, dedupe};
 use tidegate::ingest::{Cost, Ingest};
 use tidegate::journal;
 use tidegate::model::budget::Plan;
-use tidegate::model::{Admitted, Budget, Part, Signal};
+use tidegate::model::{Admitted, Budget, Caller, KeyKind, Part, Signal};
 use tidegate::rulebook::Rulebooks;
 use tidegate::settings::Settings;
 use uuid::Uuid;
@@ -27,11 +26,12 @@ workers = 1
 retry_ms = 1000
 
 [limits]
+addresses_max = 1000
 inflated_bytes_max = 1048576
 output_bytes_max = 1048576
 
 [memory]
-budget_bytes = 28400000
+budget_bytes = 28464000
 drain_bytes = 1048576
 
 [dedupe]
@@ -320,11 +320,18 @@ fn a_batch_whose_task_panics_gives_its_memory_back() {
         cost: Cost { copies: 1 },
         signal: Arc::new(Signal::new(1_000, 1_000)),
         document_version: Box::new(|_| panic!("on purpose, after the batch was made durable")),
+        instance: Box::new(|_, _| Ok(None)),
         stopping,
     });
     let body = Bytes::from(batches::sealed("panic", 10).body);
     let nobody = IpAddr::from([127, 0, 0, 1]);
-    let caller = Keys::default().caller(&hyper::HeaderMap::new(), None, nobody).expect("open");
+    let caller = Caller {
+        app: Arc::from("default"),
+        kind: KeyKind::Open,
+        class: 1,
+        address: nobody,
+        user_agent: "".into(),
+    };
     let charge = budget.take(Part::Bodies, body.len() as u64).expect("room");
     let admitted = Admitted {
         caller,

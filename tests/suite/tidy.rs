@@ -24,7 +24,7 @@ const SIDEWAYS: [(&str, &str, &str); 4] = [
 ];
 
 /// Crates, and the only places that may name them.
-const FENCES: [(&str, &[&str]); 9] = [
+const FENCES: [(&str, &[&str]); 17] = [
     ("hyper", &["src/accept/", "src/admit/", "src/admin/"]),
     ("hyper_util", &["src/accept/", "src/admin/"]),
     ("http_body_util", &["src/admit/", "src/admin/"]),
@@ -32,6 +32,14 @@ const FENCES: [(&str, &[&str]); 9] = [
     ("flate2", &["src/decode/"]),
     ("zstd", &["src/decode/"]),
     ("socket2", &["src/accept/"]),
+    ("tower", &["src/admit/"]),
+    ("h2", &["src/accept/"]),
+    ("rustls", &["src/accept/tls/"]),
+    ("tokio_rustls", &["src/accept/tls/"]),
+    ("x509_parser", &["src/accept/tls/"]),
+    ("ppp", &["src/accept/proxy.rs"]),
+    ("ipnet", &["src/accept/networks.rs"]),
+    ("listenfd", &["src/accept/listen.rs"]),
     ("anyhow", &["src/commands/"]),
     ("metrics_exporter_prometheus", &["src/telemetry/", "src/gateway/"]),
 ];

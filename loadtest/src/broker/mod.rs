@@ -33,6 +33,10 @@ pub struct BrokerOptions {
     pub advertised: Option<u16>,
     /// The cluster to join; by default it is a cluster of its own.
     pub join: Option<Membership>,
+    /// Further listeners, by Kafka's name of their protocol (`SSL`, `SASL_SSL`), with their ports.
+    pub listeners: Vec<(&'static str, u16)>,
+    /// Users of SCRAM that it is formatted with, as `SCRAM-SHA-512=[name=...,password=...]`.
+    pub scram: Vec<String>,
     /// Further lines of `server.properties`, which win over ours.
     pub properties: Vec<(String, String)>,
     /// Heap of the JVM in MiB. Default 512.
@@ -49,6 +53,8 @@ impl Default for BrokerOptions {
             port: None,
             advertised: None,
             join: None,
+            listeners: Vec::new(),
+            scram: Vec::new(),
             properties: Vec::new(),
             heap_mib: 512,
             start_ms: 60_000,
@@ -136,7 +142,7 @@ impl Broker {
         let Membership { node: id, controller, .. } = membership;
         let advertised = options.advertised.unwrap_or(port);
         let node = properties::Node { id, controls, port, advertised, controller };
-        let text = properties::text(node, dir.path(), &options.properties);
+        let text = properties::text(node, dir.path(), &options.listeners, &options.properties);
         std::fs::write(dir.path().join(PROPERTIES), text).map_err(doing)?;
         let earlier = Usage::default();
         let mut broker = Self { process: None, earlier, options, jars, port, membership, dir };
@@ -229,6 +235,9 @@ impl Broker {
         let mut words = vec!["format", "-t", cluster, "-c", properties.as_str()];
         if self.options.join.is_none() {
             words.push("--standalone");
+        }
+        for user in &self.options.scram {
+            words.extend(["--add-scram", user]);
         }
         let mut process = self.java(&["kafka.tools.StorageTool"], &words)?;
         self.finished(&mut process, "formatting its directory")

@@ -21,20 +21,28 @@ pub(super) struct Node {
 }
 
 /// All settings: ours, then the caller's, because the last of two equal keys wins.
-pub(super) fn text(node: Node, dir: &Path, further: &[(String, String)]) -> String {
+pub(super) fn text(
+    node: Node,
+    dir: &Path,
+    secured: &[(&str, u16)],
+    further: &[(String, String)],
+) -> String {
     let mut text = String::new();
     let Node { id, controls, port, advertised, controller } = node;
     let logs = dir.join("logs");
     let roles = if controls { "broker,controller" } else { "broker" };
     let control =
         if controls { format!(",CONTROLLER://127.0.0.1:{controller}") } else { String::new() };
-    let listeners = format!("PLAINTEXT://127.0.0.1:{port}{control}");
+    let secured = secured
+        .iter()
+        .fold(String::new(), |all, (name, port)| all + &format!(",{name}://127.0.0.1:{port}"));
+    let listeners = format!("PLAINTEXT://127.0.0.1:{port}{secured}{control}");
     let ours = [
         ("process.roles", roles.to_owned()),
         ("node.id", id.to_string()),
         ("controller.quorum.bootstrap.servers", format!("127.0.0.1:{controller}")),
         ("listeners", listeners),
-        ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{advertised}")),
+        ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{advertised}{secured}")),
         ("controller.listener.names", "CONTROLLER".to_owned()),
         ("log.dirs", logs.display().to_string()),
     ];
@@ -87,13 +95,15 @@ mod tests {
     fn later_settings_come_last() {
         let further = vec![("message.max.bytes".to_owned(), "1000".to_owned())];
         let mut node = Node { id: 1, controls: true, port: 1, advertised: 1, controller: 2 };
-        let alone = text(node, Path::new("/tmp/x"), &further);
+        let alone = text(node, Path::new("/tmp/x"), &[("SSL", 3)], &further);
         node = Node { id: 3, controls: false, ..node };
-        let member = text(node, Path::new("/tmp/x"), &further);
+        let member = text(node, Path::new("/tmp/x"), &[("SSL", 3)], &further);
         assert!(member.contains("process.roles=broker\n") && member.contains("node.id=3\n"));
-        assert!(member.contains("\nlisteners=PLAINTEXT://127.0.0.1:1\n"));
+        assert!(member.contains("\nlisteners=PLAINTEXT://127.0.0.1:1,SSL://127.0.0.1:3\n"));
         let text = alone;
-        assert!(text.contains("listeners=PLAINTEXT://127.0.0.1:1,CONTROLLER://127.0.0.1:2\n"));
+        assert!(text.contains(
+            "listeners=PLAINTEXT://127.0.0.1:1,SSL://127.0.0.1:3,CONTROLLER://127.0.0.1:2\n"
+        ));
         assert!(text.contains("log.dirs=/tmp/x/logs\n"));
         assert!(text.ends_with("message.max.bytes=1000\n"));
     }

@@ -10,6 +10,7 @@ use crate::judge::Tier;
 use crate::process::Usage;
 use crate::record::{Phase, Record, Totals};
 use crate::run::Settings;
+use crate::send::greedy::Greedy;
 
 mod text;
 
@@ -30,6 +31,8 @@ pub struct Report {
     pub totals: Totals,
     /// Latency and statuses before, during and after the disturbance.
     pub phases: Vec<PhaseReport>,
+    /// How the greedy client fared, if there was one.
+    pub greedy: Option<Greedy>,
     /// CPU and memory.
     pub costs: Costs,
     /// How long it took until everything was behind the gateway.
@@ -136,6 +139,7 @@ impl Report {
             statuses,
             totals: record.totals.clone(),
             phases: phases.collect(),
+            greedy: record.greedy.clone(),
             costs: Costs::default(),
             arrival: Arrival::default(),
             tier1: None,

@@ -5,12 +5,16 @@ use std::fmt::{self, Display, Formatter};
 
 use super::{Percentiles, PhaseReport, Report};
 use crate::judge::Tier;
+use crate::send::greedy::Greedy;
 
 impl Display for Report {
     fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
         self.load(to)?;
         for phase in &self.phases {
             write!(to, "{phase}")?;
+        }
+        if let Some(greedy) = &self.greedy {
+            write!(to, "{greedy}")?;
         }
         self.costs(to)?;
         self.arrival(to)?;
@@ -117,6 +121,25 @@ impl Display for PhaseReport {
         writeln!(to, "{name}, {:.2} s: {}", self.seconds, list(&self.statuses))?;
         writeln!(to, "  reply ms:   {}", self.reply)?;
         writeln!(to, "  settled ms: {}", self.settled)
+    }
+}
+
+impl Display for Greedy {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        let (asked, seconds) = (self.asked, self.seconds);
+        writeln!(
+            to,
+            "greedy: asked {asked} times in {seconds:.1} s, was taken {:.2} times a second, \
+             refused {}; {} refusals without a time",
+            self.taken_per_s(),
+            list(&self.refused),
+            self.untold
+        )?;
+        if !self.others.is_empty() {
+            writeln!(to, "  and {}", list(&self.others))?;
+        }
+        let Self { came_back, taken_back, .. } = self;
+        writeln!(to, "  waited as told {came_back} times, was taken {taken_back} times")
     }
 }
 

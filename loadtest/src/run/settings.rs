@@ -56,7 +56,8 @@ pub struct Settings {
     /// Partitions of each topic
     #[arg(long, default_value_t = Settings::default().partitions)]
     pub partitions: u32,
-    /// none, kafka-late[-Ns], kafka-stop-Ns, kafka-kill-Ns, kafka-pause-Ns, kill9xN or restartxN
+    /// none, kafka-late[-Ns], kafka-stop-Ns, kafka-kill-Ns, kafka-pause-Ns, kill9xN,
+    /// restartxN or greedy-NxNs
     #[arg(long, default_value_t = Settings::default().disturb)]
     #[serde(with = "as_text")]
     pub disturb: Disturbance,

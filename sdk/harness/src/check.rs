@@ -1,6 +1,7 @@
 //! The operators of checks: what was found, against what a step says.
 //!
-//! In: a value or nothing, and the fields of a step. Out: nothing, or a sentence about what is wrong.
+//! In: a value or nothing, and the fields of a step. Out: nothing, or a sentence about what is
+//! wrong.
 
 use serde_json::{Map, Value};
 
@@ -16,8 +17,8 @@ pub fn compare(
         let right = match name.as_str() {
             "is" => found.is_some_and(|found| equal(found, expected)),
             "not" => found.is_some_and(|found| !equal(found, expected)),
-            "min" => number(found) >= expected.as_f64() && number(found).is_some(),
-            "max" => number(found).is_some() && number(found) <= expected.as_f64(),
+            "min" => numbers(found).is_some_and(|all| all.iter().all(|n| *n >= bound(expected))),
+            "max" => numbers(found).is_some_and(|all| all.iter().all(|n| *n <= bound(expected))),
             "has" => list(found).iter().any(|item| equal(item, expected)),
             "each" => {
                 !list(found).is_empty() && list(found).iter().all(|item| equal(item, expected))
@@ -59,8 +60,17 @@ pub fn equal(one: &Value, two: &Value) -> bool {
     }
 }
 
-fn number(found: Option<&Value>) -> Option<f64> {
-    found.and_then(Value::as_f64)
+/// A number, or all numbers of a list that has some.
+fn numbers(found: Option<&Value>) -> Option<Vec<f64>> {
+    match found? {
+        Value::Array(items) if !items.is_empty() => items.iter().map(Value::as_f64).collect(),
+        one => Some(vec![one.as_f64()?]),
+    }
+}
+
+/// A bound that is no number is never kept.
+fn bound(expected: &Value) -> f64 {
+    expected.as_f64().unwrap_or(f64::NAN)
 }
 
 fn text(value: &Value) -> &str {
@@ -112,6 +122,10 @@ mod tests {
             (Some(json!(5)), json!({"min": 6}), false),
             (None, json!({"max": 6}), false),
             (Some(json!("a")), json!({"min": 1}), false),
+            (Some(json!([2, 3])), json!({"min": 2, "max": 3}), true),
+            (Some(json!([2, 4])), json!({"max": 3}), false),
+            (Some(json!([])), json!({"max": 3}), false),
+            (Some(json!(1)), json!({"max": "3"}), false),
             (Some(json!([1, 2])), json!({"has": 2}), true),
             (Some(json!([1, 2])), json!({"each": 2}), false),
             (Some(json!([])), json!({"each": 2}), false),

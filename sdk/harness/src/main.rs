@@ -1,17 +1,22 @@
 //! `harness`: runs SDKs through the contract and writes the matrix.
 //!
-//! In: `sdk/*/adapter.toml`, scenarios, vectors. Out: a line for each failure, the counts, and an exit
-//! code that is 0 only if nothing failed.
+//! In: `sdk/*/adapter.toml`, scenarios, vectors. Out: a line for each failure, the counts, and an
+//! exit code that is 0 only if nothing failed.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use harness::adapter::{Adapter, Manifest, discover};
 use harness::driver::{self, Setup, Verdict};
 use harness::matrix::{self, Column};
-use harness::scenario::Book;
+use harness::scenario::{Book, Scenario};
 use harness::vectors;
 
 #[derive(Parser)]
@@ -51,6 +56,9 @@ struct Which {
     /// How often everything is run; every repetition has to end alike
     #[arg(long, default_value_t = 1)]
     times: u32,
+    /// Scenarios that run at the same time
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
     /// No vectors
     #[arg(long)]
     no_vectors: bool,
@@ -58,6 +66,12 @@ struct Which {
     #[arg(long)]
     gateway: Option<PathBuf>,
 }
+
+/// How long requests may take to settle in real time, on a machine that is busy with other things.
+const SETTLE: Duration = Duration::from_mins(1);
+
+/// Scenarios that take longer are named, because everything is run 20 times before a release.
+const SLOW: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     match run(&Cli::parse()) {
@@ -131,19 +145,24 @@ fn column(which: &Which, book: &Book, manifest: &Manifest) -> anyhow::Result<Col
     let gateway = which.gateway.as_deref().map(Path::canonicalize).transpose();
     let gateway = gateway.context("the gateway's program")?;
     let start = |home: &Path| Adapter::start(manifest, &contract, home);
-    let setup = Setup { book, start: &start, gateway: gateway.as_deref() };
+    let setup = Setup { book, start: &start, gateway: gateway.as_deref(), patience: SETTLE };
     let mut column = Column { name: manifest.name.clone(), ..Column::default() };
-    for scenario in &book.scenarios {
-        let verdict = driver::run(&setup, scenario);
-        match &verdict {
-            Verdict::Failed(what) => println!("FAILED  {} {}: {what}", manifest.name, scenario.id),
-            Verdict::NotSupported(why) => {
-                println!("no      {} {}: {why}", manifest.name, scenario.id);
-            }
-            Verdict::Passed => println!("ok      {} {}", manifest.name, scenario.id),
+    let next = AtomicUsize::new(0);
+    let verdicts = Mutex::new(BTreeMap::new());
+    // Each scenario has processes, a gateway and a folder of its own, and its own time.
+    thread::scope(|scope| {
+        for _ in 0..which.jobs.max(1) {
+            scope.spawn(|| {
+                while let Some(scenario) = book.scenarios.get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    let verdict = one(&setup, scenario, &manifest.name);
+                    let mut verdicts = verdicts.lock().unwrap_or_else(PoisonError::into_inner);
+                    verdicts.insert(scenario.id.clone(), verdict);
+                }
+            });
         }
-        column.verdicts.insert(scenario.id.clone(), verdict);
-    }
+    });
+    column.verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
     if !which.no_vectors {
         let home = tempfile::tempdir()?;
         let mut adapter = Adapter::start(manifest, &contract, home.path())?;
@@ -156,6 +175,23 @@ fn column(which: &Which, book: &Book, manifest: &Manifest) -> anyhow::Result<Col
     }
     println!("{}", counts(&column));
     Ok(column)
+}
+
+/// Runs one scenario and prints a line about it.
+fn one(setup: &Setup<'_>, scenario: &Scenario, name: &str) -> Verdict {
+    let started = Instant::now();
+    let verdict = driver::run(setup, scenario);
+    let took = started.elapsed();
+    let id = &scenario.id;
+    if took > SLOW {
+        println!("slow    {name} {id}: {:.1} s", took.as_secs_f64());
+    }
+    match &verdict {
+        Verdict::Failed(what) => println!("FAILED  {name} {id}: {what}"),
+        Verdict::NotSupported(why) => println!("no      {name} {id}: {why}"),
+        Verdict::Passed => println!("ok      {name} {id}"),
+    }
+    verdict
 }
 
 fn counts(column: &Column) -> String {

@@ -1,7 +1,7 @@
 //! The real gateway as a target: the product's own binary with its embedded store.
 //!
-//! In: a program and a folder. Out: an address, and the markers of the events that lie in its store.
-//! It ends with SIGKILL, as the worst end that there is.
+//! In: a program and a folder. Out: an address, and the markers of the events that lie in its
+//! store. It ends with SIGKILL, as the worst end that there is.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

@@ -33,7 +33,7 @@ const REREAD_AFTER: Duration = Duration::from_secs(1);
 /// How long an idle drainer sleeps: a breaker that lets a probe through wakes nobody.
 const IDLE_WAIT: Duration = Duration::from_millis(200);
 /// How often the cursor is written and segments are freed.
-const CURSOR_EVERY: Duration = Duration::from_secs(1);
+const CURSOR_EVERY: Duration = Duration::from_millis(250);
 
 /// One frame that is not settled.
 enum Slot {

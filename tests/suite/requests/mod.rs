@@ -49,7 +49,7 @@ const TARGET: &str = "/v1/batch?key=wk_suite";
 fn bad_requests_end_as_the_table_says_and_spoil_nothing_else() {
     let mut served = Served::start(|settings| {
         let key =
-            |key: &str, kind| Key { key: key.to_owned(), app: "suite".to_owned(), kind, class: 1 };
+            |key: &str, kind| Key { key: key.into(), app: "suite".into(), kind, ..Key::default() };
         settings.keys = vec![key(PUBLIC, Kind::Public), key(SECRET, Kind::Secret)];
     });
     let rows = table();

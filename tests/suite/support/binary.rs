@@ -88,6 +88,39 @@ impl Binary {
         self.process = Some(process);
     }
 
+    /// A signal to the process.
+    pub(crate) fn signal(&mut self, signal: rustix::process::Signal) {
+        let process = self.process.as_mut().expect("a process");
+        process.signal(signal).expect("a process of ours");
+    }
+
+    /// What it has logged in its present life.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let id = self.process.as_ref().expect("a process").id();
+        let status = fs::read_to_string(format!("/proc/{id}/status")).expect("its status");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a size");
+        let kib = line.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
+        kib.expect("a number") << 10
+    }
+
+    /// Where operators look.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        self.addresses.expect("a gateway that runs").1
+    }
+
+    /// A file beside the configuration.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(&path, text).expect("room for a file");
+        path
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&mut self) {
         self.process.take().expect("a process").kill().expect("a process of ours");
@@ -125,7 +158,8 @@ impl Binary {
         command.output().expect("the binary")
     }
 
-    fn configure(&self, command: &mut Command) {
+    /// The configuration and the variables, for a process that is started in another way.
+    pub(crate) fn configure(&self, command: &mut Command) {
         command.arg("--config").arg(self.dir.path().join(CONFIGURATION));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
     }

@@ -3,9 +3,12 @@
 //! In: a [`Request`], or raw bytes that no honest client would send. Out: what came back. It keeps
 //! writing where a server has stopped reading, because then the answer is what a test is after.
 
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 /// One request in the making.
 #[derive(Debug, Clone)]
@@ -107,9 +110,34 @@ impl Response {
     }
 }
 
+/// What bytes go through: a socket, or TLS on one.
+pub(crate) trait Wire: Read + Write + Send {
+    /// Says that nothing more will be written.
+    fn end_writing(&mut self) -> io::Result<()>;
+}
+
+impl Wire for TcpStream {
+    fn end_writing(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl Wire for UnixStream {
+    fn end_writing(&mut self) -> io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+}
+
+impl Wire for rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
+    fn end_writing(&mut self) -> io::Result<()> {
+        self.conn.send_close_notify();
+        self.flush()
+    }
+}
+
 /// One connection.
 pub(crate) struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Wire>>,
 }
 
 /// Long enough for a gateway that waits for Kafka, short enough for a test that hangs.
@@ -121,11 +149,33 @@ impl Client {
     }
 
     pub(crate) fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = Self::socket(address)?;
+        stream.set_nodelay(true)?;
+        Ok(Self::over(stream))
+    }
+
+    /// A socket that does not wait for ever.
+    pub(crate) fn socket(address: SocketAddr) -> io::Result<TcpStream> {
         let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(stream)
+    }
+
+    /// A client over whatever is connected already.
+    pub(crate) fn over(wire: impl Wire + 'static) -> Self {
+        Self { stream: BufReader::new(Box::new(wire)) }
+    }
+
+    /// Connects from a given address of this machine: all of 127.0.0.0/8 is.
+    pub(crate) fn connect_from(address: SocketAddr, source: Ipv4Addr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((source, 0)).into()).expect("an address of this machine");
+        socket.connect_timeout(&address.into(), PATIENCE).expect("a connection to the gateway");
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
+        Self::over(stream)
     }
 
     /// Sends a request and reads its answer.
@@ -146,7 +196,7 @@ impl Client {
 
     /// Says that nothing more will be sent.
     pub(crate) fn end_writing(&mut self) {
-        self.stream.get_ref().shutdown(Shutdown::Write).expect("a connection that is open");
+        self.stream.get_mut().end_writing().expect("a connection that is open");
     }
 
     /// Reads one answer; that of a HEAD has no body whatever its headers say.

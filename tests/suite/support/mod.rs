@@ -7,14 +7,17 @@ use std::time::{Duration, Instant};
 pub(crate) mod batches;
 pub(crate) mod binary;
 pub(crate) mod broker;
+pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod files;
+pub(crate) mod front;
 pub(crate) mod pack;
 pub(crate) mod pages;
 pub(crate) mod served;
 
 pub(crate) use binary::Binary;
 pub(crate) use client::{Client, Request, Response};
+pub(crate) use front::Mirror;
 pub(crate) use served::Served;
 
 /// How long anything may take before a test gives up on it.

@@ -49,6 +49,11 @@ impl Served {
         }
     }
 
+    /// What it runs with.
+    pub(crate) fn settings(&self) -> Settings {
+        self.settings.clone()
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.gateway.as_ref().expect("a gateway that runs").ingest_address()
     }
@@ -82,7 +87,7 @@ impl Drop for Served {
 pub(crate) fn settings(dir: &Path) -> Settings {
     let mut settings = Settings::default();
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    (settings.listen, settings.admin.listen) = (any, any);
+    (settings.listen, settings.admin.listen) = (any.into(), any);
     settings.data_dir = dir.join("data");
     settings.workers = 1;
     settings.store.flush_ms = 20;

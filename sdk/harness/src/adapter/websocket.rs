@@ -1,7 +1,7 @@
 //! Lines over a WebSocket that a page opens to us.
 //!
-//! In: a program that opens a browser with the page. Out: its text frames as lines. Killing ends the
-//! program's whole process group, the browser with it; its profile stays in the adapter's home.
+//! In: a program that opens a browser with the page. Out: its text frames as lines. Killing ends
+//! the program's whole process group, the browser with it; its profile stays in the adapter's home.
 
 use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};

@@ -1,10 +1,12 @@
 //! The steps that do something, one function each.
 //!
-//! In: a step's name and fields. Out: the adapter or the gateway was told. A field that an operation
-//! of the adapter has passes through; the driver adds what only it knows: addresses, stores, markers.
+//! In: a step's name and fields. Out: the adapter or the gateway was told. A field that an
+//! operation of the adapter has passes through; the driver adds what only it knows: addresses,
+//! stores, markers.
 
 use serde_json::{Map, Value, json};
 
+use super::spoil::spoil;
 use super::{Backend, Run, Stop, failed};
 use crate::gateway::Reply;
 use crate::scenario::Step;
@@ -43,6 +45,7 @@ impl Run<'_> {
                 let process = self.process(fields);
                 self.start_process(&process)?;
             }
+            "spoil" => spoil(&self.folder("store"), text(fields, "how"))?,
             "mark" => self.marked = self.scripted()?.record().sends.len(),
             "repeat" => self.repeat(step)?,
             _ => return Err(failed(format!("there is no step {action}"))),

@@ -10,8 +10,6 @@ use serde_json::{Map, Value, json};
 
 use super::{Backend, Run, Stop, failed};
 
-/// How long things may take to settle in real time.
-const SETTLE: Duration = Duration::from_secs(10);
 /// How often we look.
 const LOOK: Duration = Duration::from_millis(1);
 /// How often we look at what happens in real time.
@@ -52,7 +50,7 @@ impl Run<'_> {
 
     /// Waits until no request is open but those that the gateway holds back.
     fn settle(&mut self) -> Result<(), Stop> {
-        let until = Instant::now() + SETTLE;
+        let until = Instant::now() + self.setup.patience;
         loop {
             for name in self.living() {
                 self.call(&name, "settle", &Map::new())?;
@@ -68,7 +66,7 @@ impl Run<'_> {
                 let (open, held) = (self.open_requests(), self.held());
                 return Err(failed(format!(
                     "{open} requests are open and {held} held back after {} s",
-                    SETTLE.as_secs()
+                    self.setup.patience.as_secs()
                 )));
             }
             thread::sleep(LOOK);

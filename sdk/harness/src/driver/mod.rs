@@ -6,11 +6,12 @@
 mod actions;
 mod clockwork;
 mod processes;
+mod spoil;
 mod view;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
@@ -28,9 +29,11 @@ pub struct Setup<'a> {
     /// Scenarios and defaults.
     pub book: &'a Book,
     /// Starts an adapter whose home is the given folder.
-    pub start: &'a dyn Fn(&Path) -> Result<Adapter, Fault>,
+    pub start: &'a (dyn Fn(&Path) -> Result<Adapter, Fault> + Sync),
     /// The real gateway's program.
     pub gateway: Option<&'a Path>,
+    /// How long things may take to settle in real time; long where the machine is busy.
+    pub patience: Duration,
 }
 
 /// How a scenario ended.

@@ -209,7 +209,8 @@ fn play(lie: Lie, text: &str) -> Verdict {
     let scenario: Scenario = toml::from_str(&format!("{head}{text}")).expect("a scenario");
     let book = Book { scenarios: Vec::new(), defaults: Map::new() };
     let start = |_: &Path| Ok(Adapter::over(Box::new(Fake::new(lie))));
-    run(&Setup { book: &book, start: &start, gateway: None }, &scenario)
+    let patience = Duration::from_secs(3);
+    run(&Setup { book: &book, start: &start, gateway: None, patience }, &scenario)
 }
 
 const STORY: &str = "steps = [

@@ -1,7 +1,7 @@
 //! Replies as scenarios write them, and which one is next.
 //!
-//! In: the tables of a scenario, then one request after the other. Out: the reply to each. The first
-//! reply that fits and is not used up is taken; without any, everything is accepted.
+//! In: the tables of a scenario, then one request after the other. Out: the reply to each. The
+//! first reply that fits and is not used up is taken; without any, everything is accepted.
 
 use std::collections::{BTreeMap, VecDeque};
 

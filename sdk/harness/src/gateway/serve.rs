@@ -1,7 +1,7 @@
 //! One connection of the scripted gateway, from its first byte to its end.
 //!
-//! In: a socket and the shared state. Out: the scripted reply, and a note of what came. The state is
-//! never locked while a socket is waited for.
+//! In: a socket and the shared state. Out: the scripted reply, and a note of what came. The state
+//! is never locked while a socket is waited for.
 
 use std::io;
 use std::net::TcpStream;

@@ -1,6 +1,7 @@
 //! The ledger: two sums, one identity for each event, and the balance against what arrived.
 //!
-//! In: reports, `stats()`, what the gateway took. Out: what is against R15, R62, R70, R100-R104, R116.
+//! In: reports, `stats()`, what the gateway took. Out: what is against R15, R62, R70, R100-R104,
+//! R116.
 
 use std::collections::{BTreeMap, BTreeSet};
 

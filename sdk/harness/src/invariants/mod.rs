@@ -1,7 +1,8 @@
 //! What has to hold after every scenario, whatever it was about.
 //!
-//! In: what the gateway saw, the driver's log of what it tracked, and `stats()`. Out: sentences about
-//! what does not hold. An invariant that knows of exceptions is none, so there are few, each named.
+//! In: what the gateway saw, the driver's log of what it tracked, and `stats()`. Out: sentences
+//! about what does not hold. An invariant that knows of exceptions is none, so there are few, each
+//! named.
 
 mod ledger;
 mod wire;

@@ -1,9 +1,11 @@
-//! What librdkafka is told: the promises first, then `[kafka]`, and `[kafka.properties]` last.
+//! What librdkafka is told: the promises first, then `[kafka]` with its security, and
+//! `[kafka.properties]` last.
 //!
 //! In: settings and the largest record there can be. Out: a client's configuration. The floor bench
-//! uses it too, so that the bare producer is the same one.
+//! uses it too, so that the bare producer is the same one. Must never show a value that it refuses.
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
 
 use super::Settings;
 
@@ -36,8 +38,26 @@ pub fn config(settings: &Settings, record_bytes_max: u64) -> ClientConfig {
     ] {
         config.set(name, value);
     }
-    for (name, value) in &settings.properties {
+    secure(&mut config, settings);
+    config
+}
+
+/// Sets who the client is, and what the operator says beyond that.
+pub(super) fn secure(config: &mut ClientConfig, settings: &Settings) {
+    for (name, value) in settings.security.properties() {
         config.set(name, value);
     }
-    config
+    for (name, value) in settings.properties.iter() {
+        config.set(name, value);
+    }
+}
+
+/// What the client says is wrong; of a property its name alone, as its value may be a secret.
+pub(super) fn told(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, _, name, _) => {
+            format!("librdkafka does not know the property {name}, or not with this value")
+        }
+        other => other.to_string(),
+    }
 }

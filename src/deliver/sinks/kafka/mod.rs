@@ -21,6 +21,7 @@ mod letter;
 mod poller;
 mod reports;
 mod rules;
+pub mod security;
 pub mod settings;
 mod state;
 pub mod topics;
@@ -29,7 +30,7 @@ pub use settings::Settings;
 
 use self::poller::{Current, Poller};
 use self::reports::{Opaque, Reports, Results, Slots};
-use self::rules::Announcement;
+use self::rules::{Announcement, Texts};
 use self::state::State;
 use super::Cluster;
 use crate::deliver::health::Health;
@@ -42,7 +43,7 @@ use crate::telemetry::metrics as names;
 pub enum Error {
     /// librdkafka refuses a setting.
     #[error("kafka settings: {0}")]
-    Settings(#[source] KafkaError),
+    Settings(String),
     /// The polling thread could not be started.
     #[error("kafka polling thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -55,6 +56,7 @@ pub struct Kafka {
     raw_topic: String,
     /// Whether records carry [`FAILOVER`], because they belong to another cluster.
     marked: bool,
+    rules: Arc<Texts>,
     poller: Mutex<Option<JoinHandle<()>>>,
     poller_thread: Thread,
 }
@@ -86,9 +88,14 @@ impl Kafka {
             state: Arc::new(State::new()),
             health,
             results: Results::new(),
+            login: settings.security.login(),
         };
+        let texts = Arc::new(Texts::default());
+        let (hash, text) = rules;
+        texts.add(hash, text);
         let config = client::config(settings, record_bytes_max);
-        let producer = poller::create(&config, reports.clone()).map_err(Error::Settings)?;
+        let producer = poller::create(&config, reports.clone())
+            .map_err(|error| Error::Settings(client::told(&error)))?;
         let producer: Current = Arc::new(ArcSwap::from_pointee(producer));
         let raw_topic = format!("{}.raw", settings.topic_prefix);
         let poller = Poller {
@@ -96,7 +103,7 @@ impl Kafka {
             reports: reports.clone(),
             config,
             letters: queue,
-            rules: Announcement::new(&settings.topic_prefix, rules),
+            rules: Announcement::new(&settings.topic_prefix, Arc::clone(&texts)),
             raw_topic: raw_topic.clone(),
             dead_topic: format!("{}.dead", settings.topic_prefix),
             report: Duration::from_millis(settings.report_ms),
@@ -111,9 +118,16 @@ impl Kafka {
             reports,
             raw_topic,
             marked,
+            rules: texts,
             poller_thread,
             poller: Mutex::new(Some(poller)),
         })
+    }
+
+    /// Makes another rules text known to the cluster, as that of the start.
+    pub fn announce(&self, hash: String, text: String) {
+        self.rules.add(hash, text);
+        self.poller_thread.unpark();
     }
 
     /// What the client complains about since its last success; `None` when it is well.

@@ -10,6 +10,7 @@ use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 use rdkafka::ClientContext;
 use rdkafka::Message as _;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::DeliveryResult;
@@ -17,6 +18,7 @@ use rdkafka::producer::ProducerContext;
 use slab::Slab;
 
 use super::letter::Letter;
+use super::security::Login;
 use super::state::State;
 use crate::deliver::health::{Blame, Health};
 use crate::deliver::tracker::{Fate, Tracker};
@@ -105,6 +107,7 @@ pub(super) struct Reports {
     pub(super) state: Arc<State>,
     pub(super) health: Arc<Health>,
     pub(super) results: Results,
+    pub(super) login: Login,
 }
 
 /// Delivery reports by result; looked up once, because there is one for every record.
@@ -124,6 +127,15 @@ impl Results {
 }
 
 impl ClientContext for Reports {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(
+        &self,
+        _config: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.login.token()
+    }
+
     fn error(&self, error: KafkaError, reason: &str) {
         // A fatal error comes under its own code; the polling thread asks the client.
         self.state.suspect.store(true, Ordering::Release);

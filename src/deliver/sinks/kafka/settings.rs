@@ -1,10 +1,9 @@
 //! `[kafka]`: the cluster, and how to produce to it.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
-use super::topics;
+use super::{security, topics};
+use crate::config::Properties;
 use crate::deliver::{Ack, Mode, breaker};
 
 /// How the gateway talks to Kafka.
@@ -37,8 +36,10 @@ pub struct Settings {
     pub second: Second,
     /// `[kafka.topics]`.
     pub topics: topics::Settings,
+    /// `[kafka.security]`.
+    pub security: security::Settings,
     /// Passed to librdkafka as they are, and win over everything above.
-    pub properties: BTreeMap<String, String>,
+    pub properties: Properties,
 }
 
 impl Default for Settings {
@@ -57,7 +58,8 @@ impl Default for Settings {
             breaker: breaker::Settings::default(),
             second: Second::default(),
             topics: topics::Settings::default(),
-            properties: BTreeMap::new(),
+            security: security::Settings::default(),
+            properties: Properties::default(),
         }
     }
 }
@@ -73,7 +75,7 @@ pub struct Second {
     /// With `failover`: how long the first has to be well before it is used again.
     pub failback_ms: u64,
     /// Passed to librdkafka as they are, on top of those of `[kafka.properties]`.
-    pub properties: BTreeMap<String, String>,
+    pub properties: Properties,
 }
 
 impl Default for Second {
@@ -82,7 +84,7 @@ impl Default for Second {
             brokers: String::new(),
             mode: Mode::Failover,
             failback_ms: 30_000,
-            properties: BTreeMap::new(),
+            properties: Properties::default(),
         }
     }
 }
@@ -92,7 +94,7 @@ impl Settings {
     pub fn second(&self) -> Option<Self> {
         let Second { brokers, properties, .. } = &self.second;
         let (brokers, mut all) = (brokers.clone(), self.properties.clone());
-        all.extend(properties.clone());
+        all.extend(properties.iter().map(|(name, value)| (name.clone(), value.clone())));
         (!brokers.is_empty()).then(|| Self { brokers, properties: all, ..self.clone() })
     }
 }

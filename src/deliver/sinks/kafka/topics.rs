@@ -46,12 +46,12 @@ pub struct Wanted {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The cluster does not answer, or not so.
-    #[error("kafka at {brokers}: {source}")]
+    #[error("kafka at {brokers}: {message}")]
     Cluster {
         /// Who was asked.
         brokers: String,
         /// What the client says.
-        source: KafkaError,
+        message: String,
     },
     /// One topic was refused.
     #[error("topic {name}: {message}")]
@@ -119,10 +119,14 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long a start may wait for a cluster to tell its limits.
 const START_PATIENCE: Duration = Duration::from_millis(1_500);
+/// The same if it has told them before.
+const AGAIN_PATIENCE: Duration = Duration::from_millis(400);
+/// What of it is left for the second question at least.
+const START_PATIENCE_MIN: Duration = Duration::from_millis(200);
 
 /// Compares the cluster's topics with what is wanted.
 pub fn compare(settings: &super::Settings, wanted: &[Wanted]) -> Result<Vec<Difference>, Error> {
-    let cluster = |source| Error::Cluster { brokers: settings.brokers.clone(), source };
+    let cluster = |error: KafkaError| refused_by(settings, &error);
     let client = client(settings)?;
     let metadata = client.inner().fetch_metadata(None, PATIENCE).map_err(cluster)?;
     let mut differences = Vec::new();
@@ -179,16 +183,40 @@ fn wait_until_known(client: &AdminClient<DefaultClientContext>, differences: &[D
     }
 }
 
-/// The smallest `max.message.bytes` of these topics; `None` while the cluster does not tell.
-pub fn record_bytes_max(settings: &super::Settings, topics: &[String]) -> Option<u64> {
+/// What a cluster says of some topics.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Look {
+    /// The smallest `max.message.bytes` of those that are there.
+    pub record_bytes_max: Option<u64>,
+    /// Those that are not.
+    pub missing: Vec<String>,
+}
+
+/// Looks at topics before they are written to; `None` while the cluster does not answer. Asked at
+/// start-up, when an absent cluster is normal: so this does not wait long, and even less if it has
+/// told `before`.
+pub fn look(settings: &super::Settings, topics: &[String], before: bool) -> Option<Look> {
     let client = client(settings).ok()?;
-    // Asked at start-up, when an absent cluster is normal: so this does not wait long.
-    client.inner().fetch_metadata(None, START_PATIENCE).ok()?;
-    topics
-        .iter()
-        .filter_map(|topic| properties(&client, topic, |_| true).ok())
-        .filter_map(|there| there.get("max.message.bytes")?.parse().ok())
-        .min()
+    let patience = if before { AGAIN_PATIENCE } else { START_PATIENCE };
+    let until = Instant::now() + patience;
+    let metadata = client.inner().fetch_metadata(None, patience).ok()?;
+    let is_there = |topic: &&String| metadata.topics().iter().any(|it| it.name() == topic.as_str());
+    let (there, missing): (Vec<&String>, Vec<&String>) = topics.iter().partition(is_there);
+    let missing = missing.into_iter().cloned().collect();
+    let wanted: Vec<_> = there.iter().map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    if wanted.is_empty() {
+        return Some(Look { record_bytes_max: None, missing });
+    }
+    // A broker may freeze in between, so one question for all of them, in what is left.
+    let left = until.saturating_duration_since(Instant::now()).max(START_PATIENCE_MIN);
+    let patience = AdminOptions::new().request_timeout(Some(left));
+    let described = block_on(client.describe_configs(&wanted, &patience)).ok()?;
+    let entries = described.into_iter().flatten().flat_map(|resource| resource.entries);
+    let record_bytes_max = entries
+        .filter(|entry| entry.name == "max.message.bytes")
+        .filter_map(|entry| entry.value?.parse().ok())
+        .min();
+    Some(Look { record_bytes_max, missing })
 }
 
 fn create(
@@ -203,7 +231,7 @@ fn create(
         topic = topic.set(key, value);
     }
     let made = block_on(client.create_topics([&topic], &options()))
-        .map_err(|source| Error::Cluster { brokers: settings.brokers.clone(), source })?;
+        .map_err(|error| refused_by(settings, &error))?;
     for result in made {
         if let Err((name, code)) = result {
             return Err(Error::Topic { name, message: code.to_string() });
@@ -278,10 +306,12 @@ fn properties(
 fn client(settings: &super::Settings) -> Result<AdminClient<DefaultClientContext>, Error> {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &settings.brokers).set("client.id", "tidegate-topics");
-    for (name, value) in &settings.properties {
-        config.set(name, value);
-    }
-    config.create().map_err(|source| Error::Cluster { brokers: settings.brokers.clone(), source })
+    super::client::secure(&mut config, settings);
+    config.create().map_err(|error| refused_by(settings, &error))
+}
+
+fn refused_by(settings: &super::Settings, error: &KafkaError) -> Error {
+    Error::Cluster { brokers: settings.brokers.clone(), message: super::client::told(error) }
 }
 
 fn options() -> AdminOptions {
