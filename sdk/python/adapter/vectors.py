@@ -75,7 +75,7 @@ def _event_line(given: Dict[str, Any]) -> Any:
         line = _lines.event_line(exotic(given["event"]), given["event_bytes_max"])
     except Refused as refused:
         return {"refused": refused.reason}
-    return {"lines": [line.decode()]}
+    return {"line": line.decode()}
 
 
 def _split(given: Dict[str, Any]) -> Any:

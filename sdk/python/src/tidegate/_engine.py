@@ -180,7 +180,7 @@ class Engine(Ending):
             view = {
                 **self.epoch.view(),
                 "queued": [self.queue.count(class_) for class_ in CLASSES],
-                "sealed": sum(len(b.events) for batches in self.sealed for b in batches),
+                "sealed": sum(len(batches) for batches in self.sealed),
                 "in_flight": len(self._in_flight()),
                 "queue_bytes": self.queue.used,
                 "store_bytes": self.keeper.bytes(self.epochs()),

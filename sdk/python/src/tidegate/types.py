@@ -32,7 +32,7 @@ class Stats(EpochStats):
     queued: List[int]
     """Events that wait to be sealed, by class."""
     sealed: int
-    """Events in batches that wait for their answer or their next attempt."""
+    """Batches that wait for their answer or their next attempt."""
     in_flight: int
     """Requests under way."""
     queue_bytes: int
