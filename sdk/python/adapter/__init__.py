@@ -1,0 +1,6 @@
+"""Drives the Python SDK for the contract's harness (`sdk/contract/adapter.md`)."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
