@@ -26,10 +26,10 @@ fn sizes() -> Vec<Row> {
         // The types stay whole, so that they can be found and replaced.
         let mark = [FIRST, SECOND].into_iter().find(|mark| part.ends_with(mark)).unwrap_or("");
         for letter in part.strip_suffix(mark).unwrap_or(part).chars() {
-            one_by_one.push_str(&format!("1\r\n{letter}\r\n"));
+            one_by_one.extend(["1\r\n", letter.encode_utf8(&mut [0; 4]), "\r\n"]);
         }
         if !mark.is_empty() {
-            one_by_one.push_str(&format!("{:x}\r\n{mark}\r\n", mark.len()));
+            one_by_one.extend([format!("{:x}", mark.len()).as_str(), "\r\n", mark, "\r\n"]);
         }
     }
     vec![

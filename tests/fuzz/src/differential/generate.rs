@@ -122,7 +122,8 @@ fn spelled(random: &mut Random, key: &str) -> String {
     let mut text = String::new();
     for (place, letter) in key.chars().enumerate() {
         if place == at {
-            text += &format!("\\u{:04x}", u32::from(letter));
+            let escape = format!("\\u{:04x}", u32::from(letter));
+            text.push_str(&escape);
         } else {
             text.push(letter);
         }
