@@ -19,7 +19,7 @@ export type StoreFault = "full" | "error" | "lost";
 export interface Store {
   /** Small texts that must be known at once: instance, opt-out, configuration. */
   _get(name: string): string | null;
-  _set(name: string, text: string): void;
+  _set(name: string, text: string, done?: () => void): void;
   /** A queue of this client's own, or nothing if there is no store. */
   _open(id: string, done: (queue: unknown) => void): void;
   /** Claims the queues of the dead, one by one, then calls `done` without. */

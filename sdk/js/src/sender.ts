@@ -189,19 +189,29 @@ function work(s: State): void {
   if (now >= s._saveAt) save(s);
   if (s._wanted && now >= s._fetchedAt + 60_000) fetchConfig(s);
   if (!isClear(s)) return;
-  reports(s, now);
+  lastReports(s);
   if (s._breaker === Breaker.Open && now >= s._openUntil) probe(s, now);
   nextRound(s, now);
   if (s._hiddenOrder) sendHidden(s);
-  s._lanes.forEach((k, c) => {
-    const can = () =>
-      hasRoom(s) &&
-      now >= k._pausedUntil &&
-      now >= k._delayUntil &&
-      !k._sealed.some((b) => b._busy);
-    if (can() && (k._sealed.length || isDue(s, c)))
-      start(s, k._sealed[0] || seal(s, c, s._now.batchBytesMax));
-  });
+  for (const c of [0, 1, 2]) sendLane(s, c, now);
+  // Only if nothing else has anything to send.
+  if (now >= s._lastSend + REPORT_MS && isUntold(s._epoch) && !allBatches(s).length && !s._ending) {
+    report(s, s._epoch);
+    sendLane(s, 1, now);
+  }
+}
+
+/** One batch in flight for each class (R77); the waiting one goes first (R82). */
+function sendLane(s: State, c: number, now: number): void {
+  const k = s._lanes[c];
+  if (
+    hasRoom(s) &&
+    now >= k._pausedUntil &&
+    now >= k._delayUntil &&
+    !k._sealed.some((b) => b._busy) &&
+    (k._sealed.length || isDue(s, c))
+  )
+    start(s, k._sealed[0] || seal(s, c, s._now.batchBytesMax));
 }
 
 /** One probe: the waiting batch with the fewest attempts, else the next that is due (R86). */
@@ -233,14 +243,11 @@ function beginRound(s: State, round: number): void {
   s._roundAt = Infinity;
 }
 
-/** Reports without events: of recovered epochs that are over, at the end, after silence (R107). */
-function reports(s: State, now: number): void {
-  const one = () => allBatches(s).some((b) => !b._events.length);
-  for (const e of s._older) if (!e._held && !e._ended && !one()) report(s, e, true);
-  const e = s._epoch;
-  if (s._ending) {
-    if (!held(s) && e._tracked && !e._ended && !one()) report(s, e, true);
-  } else if (now >= s._lastSend + REPORT_MS && isUntold(e) && !one()) report(s, e);
+/** The last reports of recovered epochs that are over, and of this one at the end (R107, R114). */
+function lastReports(s: State): void {
+  for (const e of s._ending && !held(s) ? [...s._older, s._epoch] : s._older)
+    if (!e._held && !e._ended && e._tracked + +!!e._recovered && allBatches(s).every((b) => b._events.length))
+      report(s, e, true);
 }
 
 const isUntold = (e: Epoch): boolean => tellable(e) !== (e._told || NOTHING_TOLD);

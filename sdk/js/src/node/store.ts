@@ -156,20 +156,16 @@ export function folderStore(
         return null;
       }
     },
-    _set(name: string, text: string) {
+    _set(name: string, text: string, done = () => {}) {
       // A rename, so that nobody ever reads half of it; the last call wins.
-      const path = join(folder, name);
-      const next = `${path}.${owner}.tmp`;
       const turn = (settings.get(name) || 0) + 1;
       settings.set(name, turn);
-      const run = () => {
-        if (settings.get(name) !== turn) return;
-        fs.writeFile(next, text, (error) => {
-          if (error) return warn(`tidegate: the store fails (${error.code})`);
-          if (settings.get(name) === turn) fs.rename(next, path, () => {});
-        });
-      };
-      run();
+      const next = join(folder, `${name}.${owner}.${turn}.tmp`);
+      fs.writeFile(next, text, (error) => {
+        if (error) warn(`tidegate: the store fails (${error.code})`);
+        if (error || settings.get(name) !== turn) fs.unlink(next, () => done());
+        else fs.rename(next, join(folder, name), () => done());
+      });
     },
     _open(id: string, done: (queue: unknown) => void) {
       const q: Queue = {
