@@ -14,10 +14,10 @@ const at = process.argv.indexOf("--tests");
 if (at > 0) {
   const out = process.argv[at + 1];
   mkdirSync(out, { recursive: true });
-  const tests = readdirSync("test").filter((name) => name.endsWith(".test.ts"));
+  const tests = readdirSync("tests").filter((name) => /\.test\.ts$|^fake\.ts$/.test(name));
   await build({
     ...node,
-    entryPoints: [...tests.map((name) => `test/${name}`), "adapter/node.ts", "adapter/web.ts"],
+    entryPoints: [...tests.map((name) => `tests/${name}`), "adapter/node.ts", "adapter/web.ts"],
     outdir: out,
     outbase: ".",
     format: "esm",
@@ -25,7 +25,12 @@ if (at > 0) {
     external: ["playwright-core"],
     sourcemap: "inline",
   });
-  await build({ ...page, entryPoints: ["adapter/page.ts"], outfile: `${out}/adapter/page.js`, format: "iife" });
+  await build({
+    ...page,
+    entryPoints: ["adapter/page.ts"],
+    outfile: `${out}/adapter/page.js`,
+    format: "iife",
+  });
 } else {
   rmSync("dist", { recursive: true, force: true });
   await Promise.all([
@@ -35,7 +40,12 @@ if (at > 0) {
     build({ ...page, entryPoints: ["src/web.ts"], outfile: "dist/web.cjs", format: "cjs" }),
     build({ ...page, entryPoints: ["src/script.ts"], outfile: "dist/tidegate.js", format: "iife" }),
     ...["web-vitals", "errors"].flatMap((name) => [
-      build({ ...page, entryPoints: [`src/plugins/${name}.ts`], outfile: `dist/${name}.mjs`, format: "esm" }),
+      build({
+        ...page,
+        entryPoints: [`src/plugins/${name}.ts`],
+        outfile: `dist/${name}.mjs`,
+        format: "esm",
+      }),
       build({
         ...page,
         entryPoints: [`src/plugins/${name}.ts`],

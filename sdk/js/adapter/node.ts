@@ -1,9 +1,9 @@
 /** The Node adapter: one JSON object a line on stdin, one on stdout. */
 import { createInterface } from "node:readline";
-import { storeFolder } from "../src/node.js";
 import { atExit } from "../src/node/exit.js";
 import { nodePlatform } from "../src/node/platform.js";
 import { folderStore } from "../src/node/store.js";
+import { storeFolder } from "../src/node.js";
 import { operator } from "./ops.js";
 import { World } from "./virtual.js";
 
@@ -20,7 +20,9 @@ const run = operator({
   who: {
     sdk: "node/0.1.0",
     profile: "server",
-    caps: "virtual store crash kill share exit disk secret_key gzip etag headers undefined dynamic".split(" "),
+    caps: "virtual store crash kill share exit disk secret_key gzip etag headers undefined dynamic".split(
+      " ",
+    ),
     missing: {
       fork: "a Node process cannot fork; cluster starts fresh processes",
       net: "Node is not told whether there is a network",
@@ -32,7 +34,9 @@ const run = operator({
   platform(options, store) {
     // Refused options must not make folders.
     const folder = store && storeFolder({ ...options, storeDir: store });
-    const made = folder ? folderStore(folder, (text) => console.warn(text), world.point) : undefined;
+    const made = folder
+      ? folderStore(folder, (text) => console.warn(text), world.point)
+      : undefined;
     if (made) {
       made.mode = mode;
       disks.set(folder!, made);

@@ -62,7 +62,9 @@ export function operator(env: Environment): (message: any) => Promise<any> {
 
   const begin = (promise: Promise<boolean>) => {
     const call = { done: false, result: null as boolean | null, from: world.mono, took: 0 };
-    promise.then((result) => Object.assign(call, { done: true, result, took: world.mono - call.from }));
+    promise.then((result) =>
+      Object.assign(call, { done: true, result, took: world.mono - call.from }),
+    );
     return { call: calls.push(call) - 1 };
   };
 

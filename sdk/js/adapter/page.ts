@@ -30,7 +30,8 @@ const run = operator({
     caps: "virtual store kill net page beacon bfcache disk gzip undefined dynamic".split(" "),
     missing: {
       crash: "a page cannot kill itself at a point; the driver kills its process",
-      share: "two browsers cannot share a profile; two tabs of one are tested in test/chromium.test.ts",
+      share:
+        "two browsers cannot share a profile; two tabs of one are tested in tests/chromium.test.ts",
       fork: "pages do not fork",
       exit: "pages have no exit hook",
       secret_key: "R2: refused in pages",
@@ -48,8 +49,7 @@ const run = operator({
     const { _beacon } = real;
     return {
       ...real,
-      _beacon: (url, body) =>
-        !beacon.refuse && body.length <= beacon.most && _beacon!(url, body),
+      _beacon: (url, body) => !beacon.refuse && body.length <= beacon.most && _beacon!(url, body),
     };
   },
   more(m, held) {

@@ -1,6 +1,7 @@
 /** The pure functions, as `contract/vectors` calls them. Used by the unit tests and both adapters. */
 import { effective, parseDocument } from "../src/config.js";
 import { choose } from "../src/eviction.js";
+import { write } from "../src/json.js";
 import { eventLine, headerLine, isEvent, lineTail, withAge } from "../src/line.js";
 import { REASONS, Reason } from "../src/reasons.js";
 import { Act, classify } from "../src/reply.js";
@@ -8,7 +9,6 @@ import { delayMs, pauseMs, serverMs } from "../src/retry.js";
 import { factorsOf, isKept, murmur3, rateOf, take } from "../src/sampling.js";
 import { recoveredAge } from "../src/sender.js";
 import { type U64, uuid7 } from "../src/uuid.js";
-import { write } from "../src/json.js";
 
 /** SplitMix64 (vectors/README.md). */
 export class SplitMix64 {
@@ -93,7 +93,10 @@ const functions: Record<string, (i: any) => any> = {
   splitmix64: ({ seed }) => {
     const a = new SplitMix64(BigInt(seed));
     const b = new SplitMix64(BigInt(seed));
-    return { u64: Array.from({ length: 4 }, () => `${a.next()}`), units: Array.from({ length: 4 }, () => b.unit()) };
+    return {
+      u64: Array.from({ length: 4 }, () => `${a.next()}`),
+      units: Array.from({ length: 4 }, () => b.unit()),
+    };
   },
   uuid7: ({ wall_ms, a, b }) => uuid7(wall_ms, halves(BigInt(a)), halves(BigInt(b))),
   event_line: ({ event, event_bytes_max }) => {
@@ -101,7 +104,9 @@ const functions: Record<string, (i: any) => any> = {
     try {
       if (!isEvent(e.type, e.props)) throw Reason.Invalid;
       const tail = lineTail(e.type, e.props, e.weight ?? 1, event_bytes_max);
-      return { lines: [withAge(eventLine(e.id, e.seq, e.ts, tail, event_bytes_max), e.age_ms || 0)] };
+      return {
+        lines: [withAge(eventLine(e.id, e.seq, e.ts, tail, event_bytes_max), e.age_ms || 0)],
+      };
     } catch (refused) {
       return { refused: REASONS[refused as number] };
     }
@@ -111,8 +116,23 @@ const functions: Record<string, (i: any) => any> = {
     const rank = (row: any[]) => REASONS.indexOf(row[0]) * 3 + row[1];
     const rows = (list: any[]) => list.filter((r) => r[2] > 0).sort((a, b) => rank(a) - rank(b));
     const { fin, reserved, ...rest } = h.report;
-    const report = { ...rest, pre: rows(rest.pre), post: rows(rest.post), ...(fin && { reserved, fin: 1 }) };
-    return headerLine(h.batch, h.sdk, h.instance, h.epoch, h.class, h.count, h.config, context, report);
+    const report = {
+      ...rest,
+      pre: rows(rest.pre),
+      post: rows(rest.post),
+      ...(fin && { reserved, fin: 1 }),
+    };
+    return headerLine(
+      h.batch,
+      h.sdk,
+      h.instance,
+      h.epoch,
+      h.class,
+      h.count,
+      h.config,
+      context,
+      report,
+    );
   },
   split: ({ lines }) => {
     if (!lines.length) return { forgotten: true };
@@ -129,7 +149,12 @@ const functions: Record<string, (i: any) => any> = {
   server_ms: (i) => serverMs(i.header, i.retry_ms, i.wall_ms),
   classify: (i) => {
     const body = i.body?.replaceAll("FILL", "y".repeat(i.fill || 0));
-    const v = classify({ _status: i.status, _body: body, _retryAfter: i.retry_after }, i.batch, i.count, i.wall_ms);
+    const v = classify(
+      { _status: i.status, _body: body, _retryAfter: i.retry_after },
+      i.batch,
+      i.count,
+      i.wall_ms,
+    );
     return {
       act: ACTS[v._act],
       answered: v._answered,
@@ -156,7 +181,12 @@ const functions: Record<string, (i: any) => any> = {
       if (read && !(document && read.version < document.version)) document = read;
     }
     const out = keys(effective(profile === "device", keys(local, camel), document), snake);
-    for (const name of ["event_bytes_max", "request_timeout_ms", "gzip_bytes_min", "store_flush_ms"])
+    for (const name of [
+      "event_bytes_max",
+      "request_timeout_ms",
+      "gzip_bytes_min",
+      "store_flush_ms",
+    ])
       delete out[name];
     return out;
   },

@@ -140,7 +140,12 @@ export class World {
   private wrapStore(store: Store): Store {
     return {
       ...store,
-      _set: (name, text) => store._set(name, text, this.counted(() => {})),
+      _set: (name, text) =>
+        store._set(
+          name,
+          text,
+          this.counted(() => {}),
+        ),
       _open: (id, done) => store._open(id, this.counted(done)),
       _claim: (found, done) => store._claim(found, this.counted(done)),
       _put: (queue, entries, most, done) => store._put(queue, entries, most, this.counted(done)),

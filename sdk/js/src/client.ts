@@ -1,8 +1,8 @@
 /** The public interface over the state: `init`, `flush`, `close`, consent, `stats` (R30-R42, R105, R130-R136). */
 import { effective } from "./config.js";
 import { write } from "./json.js";
-import { utf8 } from "./line.js";
 import { type Epoch, newEpoch, reportOf } from "./ledger.js";
+import { utf8 } from "./line.js";
 import { open, recover, renew, settleRest } from "./persist.js";
 import type { Platform } from "./platform.js";
 import { Reason } from "./reasons.js";
@@ -27,7 +27,8 @@ import type { Client, Ledger, Options, Stats } from "./types.js";
 
 /** Why options are refused, or undefined (R41). */
 export function refusal(o: any, page: boolean): string | undefined {
-  if (typeof o?.key !== "string" || !/^[!-~]{4,128}$/.test(o.key)) return "key is missing or malformed";
+  if (typeof o?.key !== "string" || !/^[!-~]{4,128}$/.test(o.key))
+    return "key is missing or malformed";
   if (page && o.key.startsWith("sk_")) return "a secret key does not belong into a page";
   try {
     new URL(o.endpoint);
@@ -135,13 +136,14 @@ export function create(options: Options, p: Platform): [Client, State] {
   const out = store?._get("out");
   if (out) s._out = out === "1";
   restore(s);
-  if (!s._out) fetchConfig(s);
-  const ready = () => {
+  if (!store) fetchConfig(s);
+  open(s, () => {
+    // What only the opened store could tell: a page's database knows more than local storage.
+    if (store?._get("out") === "1") optOut(s);
+    if (s._now.config == null) restore(s);
+    if (store) fetchConfig(s);
     s._ready = true;
     pump(s);
-  };
-  open(s, () => {
-    ready();
     store?._claim(
       (queue, entries) => {
         if (s._stopped) return store._free(queue);
@@ -294,7 +296,10 @@ function clientOf(s: State): Client {
     track: (type, props, o) => guard(() => track(s, type, props, o), undefined),
     flush: (ms) => guard(() => flush(s, clampMs(ms)), Promise.resolve(false)),
     close: (ms) =>
-      guard(() => (s._closing ||= close(s, clampMs(ms)).catch(() => false)), Promise.resolve(false)),
+      guard(
+        () => (s._closing ||= close(s, clampMs(ms)).catch(() => false)),
+        Promise.resolve(false),
+      ),
     optOut: () => guard(() => optOut(s), undefined),
     optIn: () => guard(() => optIn(s), undefined),
     stats: () => guard(() => stats(s), undefined as any),

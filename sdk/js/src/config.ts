@@ -117,7 +117,9 @@ export function effective(device: boolean, local: any, remote: any): Effective {
     sampleBy: by || (device ? "instance" : "id"),
     sampleLocal: rates(local.sample),
     sampleRemote: rates(doc.sample),
-    classes: table(doc.classes, (v) => ([0, 1, 2].includes(v as number) ? (v as number) : undefined)),
+    classes: table(doc.classes, (v) =>
+      [0, 1, 2].includes(v as number) ? (v as number) : undefined,
+    ),
     degrade: Array.isArray(doc.degrade)
       ? doc.degrade
           .slice(0, 16)

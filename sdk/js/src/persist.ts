@@ -2,13 +2,12 @@
 import { type Epoch, newEpoch, reconcile, snapshot, sum } from "./ledger.js";
 import { POST_FROM, Reason } from "./reasons.js";
 import { pump } from "./sender.js";
-import { shrink } from "./track.js";
 import {
   abort,
   allBatches,
-  endBatch as endAs,
   type Batch,
   type Ev,
+  endBatch as endAs,
   forget,
   freshEpoch,
   leave,
@@ -17,6 +16,7 @@ import {
   type State,
   unshift,
 } from "./state.js";
+import { shrink } from "./track.js";
 
 const epochs = (s: State): Epoch[] => [s._epoch, ...s._older];
 

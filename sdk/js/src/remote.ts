@@ -1,7 +1,7 @@
 /** The configuration centre (R120-R126). */
 import { effective, parseDocument } from "./config.js";
 import { purge } from "./persist.js";
-import { readObject, type Reply } from "./reply.js";
+import { type Reply, readObject } from "./reply.js";
 import { pump, urlOf } from "./sender.js";
 import type { State } from "./state.js";
 import { shrink } from "./track.js";

@@ -37,7 +37,12 @@ export interface Verdict {
 export function readObject(body: string | undefined): any {
   try {
     const read = JSON.parse(body!);
-    return utf8(body!).length <= BODY_MAX && read && typeof read === "object" && !Array.isArray(read) ? read : undefined;
+    return utf8(body!).length <= BODY_MAX &&
+      read &&
+      typeof read === "object" &&
+      !Array.isArray(read)
+      ? read
+      : undefined;
   } catch {}
 }
 
@@ -70,10 +75,7 @@ export function classify(reply: Reply, batch: string, count: number, wall: numbe
   const limits = Array.isArray(read.limits) ? read.limits : [];
   return {
     _act: act,
-    _answered:
-      settles ||
-      refusal ||
-      (status === 503 && ["pressure", "busy"].includes(read.reason)),
+    _answered: settles || refusal || (status === 503 && ["pressure", "busy"].includes(read.reason)),
     _filtered: whole(read.filtered) || 0,
     _rejected: Array.isArray(list) ? list.length : 0,
     _serverMs: foreign || ok ? 0 : serverMs(reply._retryAfter, read.retry_ms, wall),
@@ -81,7 +83,10 @@ export function classify(reply: Reply, batch: string, count: number, wall: numbe
     _limits: limits
       .filter(
         (pair: any) =>
-          Array.isArray(pair) && pair.length === 2 && whole(pair[0])! <= 2 && whole(pair[1]) != null,
+          Array.isArray(pair) &&
+          pair.length === 2 &&
+          whole(pair[0])! <= 2 &&
+          whole(pair[1]) != null,
       )
       .map((pair: any) => [pair[0], Math.min(pair[1], WAIT_MAX)]),
     _pressure: Math.min(whole(read.pressure) || 0, 3),

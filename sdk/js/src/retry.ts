@@ -28,8 +28,14 @@ export function dateMs(text: string, wallMs: number): number {
   // 100 are meant as they stand.
   const date = new Date(0);
   date.setUTCFullYear(+year, at, +day);
-  return at % 1 || at < 0 || +day < 1 || date.getUTCDate() !== +day || hour > 23 || minute > 59 ||
-    second > 60 || +year < 1
+  return at % 1 ||
+    at < 0 ||
+    +day < 1 ||
+    date.getUTCDate() !== +day ||
+    hour > 23 ||
+    minute > 59 ||
+    second > 60 ||
+    +year < 1
     ? NaN
     : date.setUTCHours(hour, minute, Math.min(second, 59), 0);
 }

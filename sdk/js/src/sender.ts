@@ -1,17 +1,18 @@
 /** Sealing and sending: what is due, what may be sent, what a reply does (R76-R96, R107). */
-import { fetchConfig } from "./remote.js";
-import { ageText, headerLine, utf8, withAge } from "./line.js";
+
 import { type Epoch, reportOf, snapshot } from "./ledger.js";
+import { ageText, headerLine, utf8, withAge } from "./line.js";
 import { afterSave, save } from "./persist.js";
 import { Reason } from "./reasons.js";
+import { fetchConfig } from "./remote.js";
 import { Act, classify, type Reply } from "./reply.js";
 import { delayMs, pauseMs } from "./retry.js";
 import {
   allBatches,
   type Batch,
   Breaker,
-  endBatch,
   type Ev,
+  endBatch,
   held,
   killedMs,
   leave,
@@ -163,11 +164,7 @@ function isDue(s: State, c: number): boolean {
 
 /** Whether anything at all may be sent, apart from breaker and drain. */
 const isClear = (s: State): boolean =>
-  s._ready &&
-  !s._offline &&
-  !s._out &&
-  !killedMs(s) &&
-  s._platform._mono() >= s._pausedUntil;
+  s._ready && !s._offline && !s._out && !killedMs(s) && s._platform._mono() >= s._pausedUntil;
 
 const hasRoom = (s: State): boolean =>
   s._breaker === Breaker.Closed && (s._round < 0 || s._roundLeft > 0);
@@ -246,7 +243,12 @@ function beginRound(s: State, round: number): void {
 /** The last reports of recovered epochs that are over, and of this one at the end (R107, R114). */
 function lastReports(s: State): void {
   for (const e of s._ending && !held(s) ? [...s._older, s._epoch] : s._older)
-    if (!e._held && !e._ended && e._tracked + +!!e._recovered && allBatches(s).every((b) => b._events.length))
+    if (
+      !e._held &&
+      !e._ended &&
+      e._tracked + +!!e._recovered &&
+      allBatches(s).every((b) => b._events.length)
+    )
       report(s, e, true);
 }
 
@@ -332,7 +334,10 @@ function start(s: State, b: Batch): void {
 }
 
 const encode = (text: string): string =>
-  encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
+  encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 
 /** A URL of the gateway, with the key if it is public (R1, R2). */
 export const urlOf = (s: State, path: string, query = ""): string =>
@@ -426,7 +431,14 @@ function receive(s: State, b: Batch, reply: Reply): void {
     s._pressureUntil = now + 60_000;
     if (v._config! > (x.config ?? -1)) s._wanted = true;
   }
-  if (v._act === Act.Retry) return failed(s, b, v._serverMs, v._limits.some(([c]) => c === b._class), wasProbe);
+  if (v._act === Act.Retry)
+    return failed(
+      s,
+      b,
+      v._serverMs,
+      v._limits.some(([c]) => c === b._class),
+      wasProbe,
+    );
   if (b._round >= 0 && b._round === s._round) s._roundOpen--;
   k._failures = s._failures = 0;
   k._delayUntil = 0;
@@ -539,7 +551,8 @@ export function beacons(s: State): void {
         }
       }
     };
-    while (all.length) post(all.splice(0, pick(s, all, Math.min(HIDDEN_PIECE, s._now.batchBytesMax))));
+    while (all.length)
+      post(all.splice(0, pick(s, all, Math.min(HIDDEN_PIECE, s._now.batchBytesMax))));
     unshift(
       k,
       shift(k, queued(k)).filter((ev) => !taken.has(ev)),
@@ -555,8 +568,7 @@ export function online(s: State, is: boolean): void {
     s._breaker = Breaker.Open;
     s._probe = undefined;
     beginRound(s, -1);
-    s._openUntil =
-      s._platform._mono() + Math.floor(s._platform._unit() * s._now.retryBaseMs);
+    s._openUntil = s._platform._mono() + Math.floor(s._platform._unit() * s._now.retryBaseMs);
   }
   s._offline = !is;
   pump(s);
@@ -604,4 +616,3 @@ function arm(s: State): void {
   }
   wake(s, next);
 }
-

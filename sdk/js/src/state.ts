@@ -197,8 +197,7 @@ export function unshift(k: Lane, events: Ev[]): void {
 
 export const allBatches = (s: State): Batch[] => s._lanes.flatMap((k) => k._sealed);
 
-export const held = (s: State): number =>
-  s._older.reduce((n, e) => n + e._held, s._epoch._held);
+export const held = (s: State): number => s._older.reduce((n, e) => n + e._held, s._epoch._held);
 
 export const level = (s: State): number =>
   s._platform._mono() < s._pressureUntil ? s._pressure : 0;

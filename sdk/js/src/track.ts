@@ -1,11 +1,22 @@
 /** `track`: the gates in their order (R50-R63). */
 import { choose } from "./eviction.js";
+import { count } from "./ledger.js";
 import { eventLine, isEvent, lineTail, utf8 } from "./line.js";
 import { Reason } from "./reasons.js";
 import { factorsOf, isKept, own, rateOf, take } from "./sampling.js";
 import { pump, wake } from "./sender.js";
-import { drop, type Ev, killedMs, leave, level, newId, RESERVE, Sent, shift, type State } from "./state.js";
-import { count } from "./ledger.js";
+import {
+  drop,
+  type Ev,
+  killedMs,
+  leave,
+  level,
+  newId,
+  RESERVE,
+  Sent,
+  type State,
+  shift,
+} from "./state.js";
 
 const isClass = (c: unknown): c is number => c === 0 || c === 1 || c === 2;
 
@@ -17,8 +28,7 @@ export function track(s: State, type: any, props: any, options: any): void {
     else drop(s, e, reason, class_);
   };
   let class_: number =
-    own(x.classes, type) ??
-    (isClass(options?.class) ? options.class : (own(x.classes, "*") ?? 1));
+    own(x.classes, type) ?? (isClass(options?.class) ? options.class : (own(x.classes, "*") ?? 1));
   if (s._closed) return gate(Reason.Closed);
   if (s._out) return gate(Reason.NoConsent);
   if (killedMs(s)) return gate(Reason.Killed);
@@ -49,7 +59,8 @@ export function track(s: State, type: any, props: any, options: any): void {
       }
       s._depth--;
       if (event == null) throw Reason.BeforeSend;
-      if (typeof event !== "object" || !isEvent(event.type, event.props)) throw Reason.CallbackError;
+      if (typeof event !== "object" || !isEvent(event.type, event.props))
+        throw Reason.CallbackError;
       if (isClass(event.class)) class_ = event.class;
       ({ type, props } = event);
     }
@@ -123,12 +134,7 @@ function admit(s: State, line: string, class_: number, ts: number, mono: number)
     urgent = !s._saveAt && !s._saving;
   }
   const x = s._now;
-  if (
-    k._bytes >= x.batchBytesMax ||
-    k._queue.length - k._head >= x.batchEventsMax ||
-    urgent
-  )
+  if (k._bytes >= x.batchBytesMax || k._queue.length - k._head >= x.batchEventsMax || urgent)
     pump(s);
   else wake(s, mono + x.batchMs * (class_ ? 2 ** level(s) : 1));
 }
-

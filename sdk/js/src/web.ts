@@ -25,9 +25,13 @@ const hasDatabase = (): boolean => {
 export function init(options: Options): Client {
   const why = refusal(options, true);
   if (why) throw new TypeError(`tidegate: ${why}`);
-  const store = options.store !== false && hasDatabase() ? pageStore(storeName(options)) : undefined;
+  const store =
+    options.store !== false && hasDatabase() ? pageStore(storeName(options)) : undefined;
   // Automatic context: where this page is, and where its visitor came from.
-  const page = { page: location.origin + location.pathname, referrer: document.referrer || undefined };
+  const page = {
+    page: location.origin + location.pathname,
+    referrer: document.referrer || undefined,
+  };
   const [client, state] = create(
     { ...options, context: { ...page, ...options.context } },
     pagePlatform(store),

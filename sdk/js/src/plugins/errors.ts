@@ -26,7 +26,8 @@ export function errors(client: Client, options: ErrorsOptions = {}): () => void 
   const { signal } = control;
   addEventListener(
     "error",
-    (e) => tell("error", e.error ?? e.message, { file: e.filename, line: e.lineno, column: e.colno }),
+    (e) =>
+      tell("error", e.error ?? e.message, { file: e.filename, line: e.lineno, column: e.colno }),
     { signal },
   );
   addEventListener("unhandledrejection", (e) => tell("rejection", e.reason), { signal });

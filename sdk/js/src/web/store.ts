@@ -3,7 +3,7 @@
  * Entries have the key `[queue, key]`; every write checks the queue's generation in its transaction.
  */
 import type { Entry, Store, StoreFault } from "../platform.js";
-import { REVISION, claims } from "./claim.js";
+import { claims, REVISION } from "./claim.js";
 
 export interface Queue {
   _id: string;
@@ -89,26 +89,36 @@ export function pageStore(name: string): Store & { _mode?: string } {
     return queue;
   };
   const take = claims(name);
+  /** Local storage may lag behind when the whole browser is killed; these are read from the database. */
+  const kept = new Map<string, string>();
 
   const store: Store & { _mode?: string } = {
     _get(key) {
       try {
-        return localStorage.getItem(name + key);
+        return localStorage.getItem(name + key) ?? kept.get(key) ?? null;
       } catch {
-        return null;
+        return kept.get(key) ?? null;
       }
     },
     _set(key, text, done) {
       try {
         localStorage.setItem(name + key, text);
       } catch {}
-      done?.();
+      run((q) => result(q.put(text, `.${key}`)))
+        .catch(() => {})
+        .then(done);
     },
     _open(id, done) {
       take(id)
         .then(async (release) => {
           if (!release) return;
-          await run((q) => result(q.put(1, id)));
+          await run(async (q) => {
+            for (const key of ["instance", "out", "config"]) {
+              const text = await result(q.get(`.${key}`));
+              if (text) kept.set(key, text);
+            }
+            await result(q.put(1, id));
+          });
           return keep(id, 1, release, []);
         })
         .catch(() => undefined)
@@ -118,7 +128,7 @@ export function pageStore(name: string): Store & { _mode?: string } {
       (async () => {
         const ids = await run((q) => result(q.getAllKeys()));
         for (const id of ids as string[]) {
-          if ([...queues].some((queue) => queue._id === id)) continue;
+          if (id[0] === "." || [...queues].some((queue) => queue._id === id)) continue;
           const release = await take(id);
           if (!release) continue;
           const entries = new Map<string, any>();
