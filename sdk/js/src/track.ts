@@ -27,8 +27,13 @@ export function track(s: State, type: any, props: any, options: any): void {
     if (s._depth) count(e, reason, class_, 1);
     else drop(s, e, reason, class_);
   };
-  let class_: number =
-    own(x.classes, type) ?? (isClass(options?.class) ? options.class : (own(x.classes, "*") ?? 1));
+  let class_ = 1;
+  // Arguments may be anything, and throw when they are looked at.
+  try {
+    const said = typeof type === "string" ? own(x.classes, type) : undefined;
+    class_ = said ?? own(x.classes, "*") ?? 1;
+    if (said == null && isClass(options?.class)) class_ = options.class;
+  } catch {}
   if (s._closed) return gate(Reason.Closed);
   if (s._out) return gate(Reason.NoConsent);
   if (killedMs(s)) return gate(Reason.Killed);

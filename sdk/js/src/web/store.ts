@@ -101,6 +101,7 @@ export function pageStore(name: string): Store & { _mode?: string } {
       }
     },
     _set(key, text, done) {
+      kept.set(key, text);
       try {
         localStorage.setItem(name + key, text);
       } catch {}
@@ -115,7 +116,8 @@ export function pageStore(name: string): Store & { _mode?: string } {
           await run(async (q) => {
             for (const key of ["instance", "out", "config"]) {
               const text = await result(q.get(`.${key}`));
-              if (text) kept.set(key, text);
+              // What was set meanwhile is newer.
+              if (text && !kept.has(key)) kept.set(key, text);
             }
             await result(q.put(1, id));
           });
