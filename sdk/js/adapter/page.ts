@@ -1,0 +1,81 @@
+/** The page's side of the web adapter: messages come over a WebSocket, one a text frame. */
+import type { Platform } from "../src/platform.js";
+import { hide, leavePage, show } from "../src/web/page.js";
+import { pagePlatform } from "../src/web/platform.js";
+import { pageStore } from "../src/web/store.js";
+import { storeName } from "../src/web.js";
+import { operator } from "./ops.js";
+import { World } from "./virtual.js";
+
+const world = new World();
+// Message channels are not slowed down in the background, as timers are.
+world.turn = () =>
+  new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => setTimeout(resolve, 0);
+    port2.postMessage(0);
+  });
+
+let disk = "";
+let beacon = { refuse: false, most: Number.POSITIVE_INFINITY };
+const disks: { _mode?: string }[] = [];
+
+const NAMES: Record<string, string> = { full: "QuotaExceededError", error: "UnknownError", ok: "" };
+
+const run = operator({
+  world,
+  who: {
+    sdk: "web/0.1.0",
+    profile: "device",
+    caps: "virtual store kill net page beacon bfcache disk gzip undefined dynamic".split(" "),
+    missing: {
+      crash: "a page cannot kill itself at a point; the driver kills its process",
+      share:
+        "two browsers cannot share a profile; two tabs of one are tested in tests/chromium.test.ts",
+      fork: "pages do not fork",
+      exit: "pages have no exit hook",
+      secret_key: "R2: refused in pages",
+      etag: "R27: the browser revalidates by itself",
+      headers: "R3: pages set no headers",
+    },
+  },
+  platform(options, store): Platform {
+    const made = store ? pageStore(`${store} ${storeName(options)}`) : undefined;
+    if (made) {
+      made._mode = disk;
+      disks.push(made);
+    }
+    const real = pagePlatform(made);
+    const { _beacon } = real;
+    return {
+      ...real,
+      _beacon: (url, body) => !beacon.refuse && body.length <= beacon.most && _beacon!(url, body),
+    };
+  },
+  more(m, held) {
+    const each = (f: (state: any) => void) => {
+      for (const { state } of held.values()) f(state);
+      return Promise.resolve({});
+    };
+    if (m.op === "disk") {
+      disk = NAMES[m.mode];
+      for (const one of disks) one._mode = disk;
+      return Promise.resolve({});
+    }
+    if (m.op === "beacon") {
+      beacon = { refuse: m.mode === "refuse", most: m.bytes_max ?? Number.POSITIVE_INFINITY };
+      return Promise.resolve({});
+    }
+    if (m.op === "page") {
+      if (m.event === "hidden" || m.event === "freeze") return each(hide);
+      if (m.event === "pagehide") return each(leavePage);
+      return each(show);
+    }
+  },
+});
+
+let turn: Promise<void> = Promise.resolve();
+const socket = new WebSocket(decodeURIComponent(location.hash.slice(1)));
+socket.onmessage = ({ data }) => {
+  turn = turn.then(async () => socket.send(JSON.stringify(await run(JSON.parse(data)))));
+};

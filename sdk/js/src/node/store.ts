@@ -1,0 +1,268 @@
+/**
+ * The store in a folder (R110-R117). A queue is one file of lines, `v1-<epoch>-<generation>-<owner>.log`;
+ * a line is a checksum and the entries of one write, so a write is there as a whole or not at all.
+ * Taking a queue over is a rename, which exactly one process can do, and after which the old holder's
+ * next write finds no file (R113).
+ */
+import * as fs from "node:fs";
+import { join } from "node:path";
+import type { Entry, Store, StoreFault } from "../platform.js";
+import { murmur3 } from "../sampling.js";
+import { FREE, isDead, newOwner } from "./claim.js";
+
+const LAYOUT = 1;
+
+interface Queue {
+  id: string;
+  generation: number;
+  path: string;
+  /** Bytes of the file, and of what in it is still needed. */
+  size: number;
+  live: Map<string, number>;
+  broken: boolean;
+}
+
+const pathOf = (folder: string, id: string, generation: number, owner: string): string =>
+  join(folder, `v${LAYOUT}-${id}-${generation}-${owner}.log`);
+
+const NAME = /^v1-([0-9a-f-]{36})-(\d+)-([0-9a-z.]+)\.log$/;
+
+/** One write as a line. Bytes stand as base64. */
+export const lineOf = (entries: Entry[]): string => {
+  const text = JSON.stringify(entries, (_, v) =>
+    v instanceof Uint8Array ? { b64: Buffer.from(v).toString("base64") } : v,
+  );
+  return `${murmur3(text).toString(16).padStart(8, "0")} ${text}\n`;
+};
+
+/** The entries of a line, undefined if it is torn or wrong (R115). */
+export const readLine = (line: string): Entry[] | undefined => {
+  const text = line.slice(9);
+  if (murmur3(text) !== Number.parseInt(line.slice(0, 8), 16)) return;
+  try {
+    return JSON.parse(text, (_, v) =>
+      v && typeof v.b64 === "string" ? new Uint8Array(Buffer.from(v.b64, "base64")) : v,
+    );
+  } catch {}
+};
+
+/** What all lines of a file come to. */
+export function replay(text: string): Map<string, any> {
+  const out = new Map<string, any>();
+  for (const line of text.split("\n")) {
+    for (const [key, v] of (line && readLine(line)) || []) {
+      if (v === null) out.delete(key);
+      else out.set(key, v);
+    }
+  }
+  return out;
+}
+
+const faultOf = (error: NodeJS.ErrnoException): StoreFault =>
+  error.code === "ENOENT"
+    ? "lost"
+    : ["ENOSPC", "EDQUOT", "EFBIG"].includes(error.code || "")
+      ? "full"
+      : "error";
+
+const APPEND = fs.constants.O_WRONLY | fs.constants.O_APPEND;
+
+/** A store, or nothing if the folder cannot be used (R115, R117). `point` is for crash tests. */
+export function folderStore(
+  folder: string,
+  warn: (text: string) => void,
+  point?: (name: string) => void,
+): (Store & { mode: string }) | undefined {
+  const layout = join(folder, "layout");
+  try {
+    try {
+      fs.mkdirSync(folder, { recursive: true });
+    } catch (error: any) {
+      // Something else stands in its place: it is put aside (R117).
+      if (error.code !== "EEXIST" && error.code !== "ENOTDIR") throw error;
+      fs.renameSync(folder, `${folder}.aside-${Date.now()}`);
+      fs.mkdirSync(folder, { recursive: true });
+    }
+    if (!fs.existsSync(layout)) fs.writeFileSync(layout, `${LAYOUT}`);
+    else if (+fs.readFileSync(layout, "utf8") > LAYOUT) throw new Error("made by a newer version");
+  } catch (error: any) {
+    warn(`tidegate: no store: ${error.message}`);
+    return;
+  }
+  const owner = newOwner();
+  const queues = new Set<Queue>();
+  const liveBytes = (q: Queue) => [...q.live.values()].reduce((a, b) => a + b, 0);
+  const bytes = () => [...queues].reduce((n, q) => n + q.size, 0);
+
+  const note = (q: Queue, entries: Entry[]) => {
+    for (const [key, v] of entries) {
+      if (v === null) q.live.delete(key);
+      else if (typeof v === "string") q.live.set(key, v.length + key.length + 8);
+      else q.live.set(key, sizeOf(v) + key.length + 8);
+    }
+  };
+  const sizeOf = (v: any): number =>
+    Array.isArray(v)
+      ? v.reduce((n, item) => n + sizeOf(item), 2)
+      : v instanceof Uint8Array
+        ? (v.length * 4) / 3 + 12
+        : 8;
+
+  /** Rewrites a file with what is needed of it. */
+  const compact = (q: Queue, done: (error: Error | null) => void) => {
+    fs.readFile(q.path, "utf8", (error, text) => {
+      if (error) return done(error);
+      const entries = [...replay(text)];
+      const line = entries.map((entry) => lineOf([entry])).join("");
+      const next = `${q.path}.tmp`;
+      fs.writeFile(next, line, (failed) => {
+        if (failed) return done(failed);
+        fs.access(q.path, (gone) => {
+          if (gone) return fs.unlink(next, () => done(gone));
+          fs.rename(next, q.path, (wrong) => {
+            if (!wrong) q.size = Buffer.byteLength(line);
+            done(wrong);
+          });
+        });
+      });
+    });
+  };
+
+  const append = (q: Queue, data: Buffer, done: (error: Error | null) => void) => {
+    fs.open(q.path, APPEND, (error, fd) => {
+      if (error) return done(error);
+      const close = (failed: Error | null) => fs.close(fd, () => done(failed));
+      const half = point ? data.length >> 1 : 0;
+      const write = (from: number, to: number, next: () => void) =>
+        fs.write(fd, data, from, to - from, null, (failed, n) => {
+          if (failed) return close(failed);
+          if (from + n < to) return write(from + n, to, next);
+          next();
+        });
+      write(0, half || data.length, () => {
+        if (!half) return close(null);
+        point?.("append_torn");
+        write(half, data.length, () => close(null));
+      });
+    });
+  };
+
+  const store = {
+    mode: "ok",
+    _get(name: string) {
+      try {
+        return fs.readFileSync(join(folder, name), "utf8");
+      } catch {
+        return null;
+      }
+    },
+    _set(name: string, text: string, done = () => {}) {
+      // A rename, so that nobody ever reads half of it; the last call wins.
+      const turn = (settings.get(name) || 0) + 1;
+      settings.set(name, turn);
+      const next = join(folder, `${name}.${owner}.${turn}.tmp`);
+      fs.writeFile(next, text, (error) => {
+        if (error) warn(`tidegate: the store fails (${error.code})`);
+        if (error || settings.get(name) !== turn) fs.unlink(next, () => done());
+        else fs.rename(next, join(folder, name), () => done());
+      });
+    },
+    _open(id: string, done: (queue: unknown) => void) {
+      const q: Queue = {
+        id,
+        generation: 1,
+        path: pathOf(folder, id, 1, owner),
+        size: 0,
+        live: new Map(),
+        broken: false,
+      };
+      fs.writeFile(q.path, "", { flag: "wx" }, (error) => {
+        if (!error) queues.add(q);
+        done(error ? undefined : q);
+      });
+    },
+    _claim(found: (queue: unknown, entries: Map<string, any>) => void, done: () => void) {
+      fs.readdir(folder, (error, names) => {
+        const rest = error ? [] : names.slice().sort();
+        const next = (): void => {
+          const name = rest.shift();
+          if (!name) return done();
+          const m = NAME.exec(name);
+          const old = join(folder, name);
+          if (!m || !isDead(m[3], old)) return next();
+          const path = pathOf(folder, m[1], +m[2] + 1, owner);
+          fs.rename(old, path, (taken) => {
+            // Another client was faster.
+            if (taken) return next();
+            point?.("claimed");
+            fs.readFile(path, "utf8", (unreadable, text) => {
+              const entries = replay(text || "");
+              const q: Queue = {
+                id: m[1],
+                generation: +m[2] + 1,
+                path,
+                size: Buffer.byteLength(text || ""),
+                live: new Map(),
+                broken: !!text && !text.endsWith("\n"),
+              };
+              if (unreadable) warn(`tidegate: a queue is unreadable (${unreadable.code})`);
+              queues.add(q);
+              note(q, [...entries]);
+              found(q, entries);
+              next();
+            });
+          });
+        };
+        next();
+      });
+    },
+    _put(queue: unknown, entries: Entry[], most: number, done: (fault?: StoreFault) => void) {
+      const q = queue as Queue;
+      if (store.mode !== "ok") return void setImmediate(done, store.mode as StoreFault);
+      // After a write that failed, its torn line is ended first.
+      const data = Buffer.from((q.broken ? "\n" : "") + lineOf(entries));
+      const finish = (error: NodeJS.ErrnoException | null) => {
+        if (error) {
+          q.broken = true;
+          return done(faultOf(error));
+        }
+        q.broken = false;
+        q.size += data.length;
+        note(q, entries);
+        point?.("appended");
+        done();
+      };
+      const write = () => {
+        if (bytes() + data.length > most) return done("full");
+        point?.("append");
+        append(q, data, finish);
+      };
+      if (q.size > 131_072 + 2 * liveBytes(q) || bytes() + data.length > most)
+        compact(q, (error) => (error ? finish(error) : write()));
+      else write();
+    },
+    _drop(queue: unknown, done: () => void) {
+      const q = queue as Queue;
+      queues.delete(q);
+      fs.unlink(q.path, () => done());
+    },
+    _free(queue: unknown) {
+      const q = queue as Queue;
+      queues.delete(q);
+      try {
+        fs.renameSync(q.path, pathOf(folder, q.id, q.generation, FREE));
+      } catch {}
+    },
+    _spill(queue: unknown, entries: Entry[]) {
+      if (store.mode !== "ok") return;
+      try {
+        const fd = fs.openSync((queue as Queue).path, APPEND);
+        fs.writeSync(fd, `\n${lineOf(entries)}`);
+        fs.closeSync(fd);
+      } catch {}
+    },
+    _bytes: bytes,
+  };
+  const settings = new Map<string, number>();
+  return store;
+}

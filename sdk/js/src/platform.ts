@@ -1,0 +1,58 @@
+/** What the SDK takes from its environment. Tests and the adapter put another one in its place. */
+import type { Reply } from "./reply.js";
+import type { U64 } from "./uuid.js";
+
+export interface HttpRequest {
+  _method: "GET" | "POST";
+  _url: string;
+  _headers: Record<string, string>;
+  _body?: Uint8Array<ArrayBuffer>;
+  _keepalive?: boolean;
+}
+
+/** Entries of one queue: a value, or null to delete. Values are JSON or `Uint8Array`s in arrays. */
+export type Entry = [key: string, value: unknown];
+
+/** Why a write failed; `lost` is an older generation's (R113). */
+export type StoreFault = "full" | "error" | "lost";
+
+export interface Store {
+  /** Small texts that must be known at once: instance, opt-out, configuration. */
+  _get(name: string): string | null;
+  _set(name: string, text: string, done?: () => void): void;
+  /** A queue of this client's own, or nothing if there is no store. */
+  _open(id: string, done: (queue: unknown) => void): void;
+  /** Claims the queues of the dead, one by one, then calls `done` without. */
+  _claim(found: (queue: unknown, entries: Map<string, any>) => void, done: () => void): void;
+  /** Writes all entries or none. */
+  _put(queue: unknown, entries: Entry[], most: number, done: (fault?: StoreFault) => void): void;
+  /** Deletes a queue. */
+  _drop(queue: unknown, done: () => void): void;
+  /** Gives up a claim; the queue stays. */
+  _free(queue: unknown): void;
+  /** Writes at once, on this thread (R132). */
+  _spill?(queue: unknown, entries: Entry[]): void;
+  _bytes(): number;
+}
+
+export interface Platform {
+  /** Whether this is a page: the device profile, no headers, no secret keys. */
+  _page: boolean;
+  /** Name and version on the wire. */
+  _sdk: string;
+  _mono(): number;
+  _wall(): number;
+  _unit(): number;
+  _u64(): U64;
+  /** `keep` holds a Node process alive. Returns how to cancel it. */
+  _timer(ms: number, f: () => void, keep?: boolean): () => void;
+  /** `done` is called once, unless the returned function aborted it. */
+  _http(request: HttpRequest, done: (reply: Reply) => void): () => void;
+  /** Off the caller's thread; null if there is none, or it failed. */
+  _gzip(bytes: Uint8Array<ArrayBuffer>, done: (out: Uint8Array<ArrayBuffer> | null) => void): void;
+  _beacon?(url: string, body: Uint8Array<ArrayBuffer>): boolean;
+  _store?: Store;
+  _warn(text: string): void;
+  /** Crash points of tests. */
+  _point?(name: string): void;
+}

@@ -1,0 +1,297 @@
+/** The state of one client. Modules beside this are functions over it. */
+import type { Effective } from "./config.js";
+import { count, type Epoch, newEpoch } from "./ledger.js";
+import type { Platform } from "./platform.js";
+import { REASONS, Reason } from "./reasons.js";
+import type { Bucket } from "./sampling.js";
+import type { Options } from "./types.js";
+import { uuid7 } from "./uuid.js";
+
+export const enum Breaker {
+  Closed,
+  Open,
+  Probing,
+}
+
+/** What is known of an event's sends (R104). */
+export const enum Sent {
+  Never,
+  Answered,
+  Unanswered,
+}
+
+/** An event that is held. */
+export interface Ev {
+  _line: string;
+  _class: number;
+  _seq: number;
+  _size: number;
+  _ts: number;
+  /** When it was tracked, NaN if it was recovered. */
+  _mono: number;
+  _epoch: Epoch;
+  /** Place in the order of admissions here, for flushes. */
+  _order: number;
+  _age: number;
+  _sent: Sent;
+  /** Whether it is in the store. */
+  _kept?: boolean;
+}
+
+/** A sealed batch (R5), or a report alone if it has no events (R107). */
+export interface Batch {
+  _id: string;
+  _class: number;
+  _epoch: Epoch;
+  _events: Ev[];
+  _body: Uint8Array<ArrayBuffer>;
+  _gzip: boolean;
+  /** Whether the body has its final form. */
+  _final?: boolean;
+  /** When it was sealed, NaN if that was in another life. */
+  _mono: number;
+  _attempts: number;
+  /** Being prepared or in flight. */
+  _busy?: boolean;
+  _keepalive?: boolean;
+  /** How to abort the request. */
+  _abort?: (() => void) | undefined;
+  _gone?: boolean;
+  _fin?: boolean;
+  /** The ledger it tells, as text. */
+  _tells: string;
+  _stored?: boolean;
+  /** The round of the drain it was sent in, -1 outside. */
+  _round: number;
+}
+
+export interface Lane {
+  _queue: Ev[];
+  /** Index of the oldest event in `_queue`. */
+  _head: number;
+  _bytes: number;
+  _sealed: Batch[];
+  _failures: number;
+  _delayUntil: number;
+  _pausedUntil: number;
+}
+
+export interface Flush {
+  _order: number;
+  _left: number;
+  _done: (result: boolean) => void;
+}
+
+export interface State {
+  _platform: Platform;
+  _options: Options;
+  _key: string;
+  _secret: boolean;
+  _endpoint: string;
+  _instance: string;
+  _context: string;
+  _document: any;
+  _now: Effective;
+  _etag: string | null;
+  /** Wall clock at the first receipt of the version in force (R126). */
+  _firstAt: number;
+  /** The version that switched the client off, or on. */
+  _killedBy: number | null;
+  _epoch: Epoch;
+  _older: Epoch[];
+  _lanes: Lane[];
+  _used: number;
+  _order: number;
+  _bucket: Bucket;
+  _ready: boolean;
+  _out: boolean;
+  _closed: boolean;
+  /** Closing has come to the report of the end. */
+  _ending: boolean;
+  _stopped: boolean;
+  _offline: boolean;
+  _killedUntil: number;
+  _pausedUntil: number;
+  _breaker: Breaker;
+  _openUntil: number;
+  _failures: number;
+  /** The drain's round, -1 if there is none (R88). */
+  _round: number;
+  _roundLeft: number;
+  _roundOpen: number;
+  _roundAt: number;
+  _pressure: number;
+  _pressureUntil: number;
+  _lastSend: number;
+  _heard: boolean;
+  _filtered: number;
+  _rejected: number;
+  _flushes: Flush[];
+  _closing?: Promise<boolean>;
+  _onEnd?: () => void;
+  /** The page is hidden; what was queued by then is sent at once (R140). */
+  _hidden: boolean;
+  _hiddenOrder: number;
+  _probe?: Batch | undefined;
+  // Configuration
+  _fetchedAt: number;
+  _fetching?: (() => void) | undefined;
+  _wanted: boolean;
+  // Store
+  _saving: boolean;
+  _saveAt: number;
+  /** Bytes of events that wait for the store. */
+  _waiting: number;
+  _fault?: string | undefined;
+  _retryStoreAt: number;
+  // The one timer, and guards
+  _cancel?: (() => void) | undefined;
+  _timerAt: number;
+  _pumping: boolean;
+  _depth: number;
+  _drops: Map<number, number>;
+  _lastDrop: number[];
+}
+
+export const newId = (s: State): string =>
+  uuid7(s._platform._wall(), s._platform._u64(), s._platform._u64());
+
+export const lane = (): Lane => ({
+  _queue: [],
+  _head: 0,
+  _bytes: 0,
+  _sealed: [],
+  _failures: 0,
+  _delayUntil: 0,
+  _pausedUntil: 0,
+});
+
+export const freshEpoch = (s: State): void => {
+  s._epoch = newEpoch(newId(s));
+};
+
+/** The first reservation needs no store yet: nothing of it is on the wire before it is stored. */
+export const RESERVE = 256;
+
+/** Queued events of a class, oldest first. */
+export const queued = (k: Lane): number => k._queue.length - k._head;
+
+/** Takes `n` events from the front. */
+export function shift(k: Lane, n: number): Ev[] {
+  const out = k._queue.slice(k._head, k._head + n);
+  k._head += n;
+  for (const ev of out) k._bytes -= ev._size;
+  if (k._head * 2 > k._queue.length) {
+    k._queue = k._queue.slice(k._head);
+    k._head = 0;
+  }
+  return out;
+}
+
+/** Puts events before all others of their class. */
+export function unshift(k: Lane, events: Ev[]): void {
+  k._queue = events.concat(k._queue.slice(k._head));
+  k._head = 0;
+  for (const ev of events) k._bytes += ev._size;
+}
+
+export const allBatches = (s: State): Batch[] => s._lanes.flatMap((k) => k._sealed);
+
+export const held = (s: State): number => s._older.reduce((n, e) => n + e._held, s._epoch._held);
+
+export const level = (s: State): number =>
+  s._platform._mono() < s._pressureUntil ? s._pressure : 0;
+
+export const killedMs = (s: State): number => Math.max(0, s._killedUntil - s._platform._mono());
+
+/** Says a drop to the host and, once an episode, to the log (R33, R62); `tell` calls `onDrop`. */
+export function announce(s: State, reason: Reason, class_: number, n = 1): void {
+  const pair = reason * 3 + class_;
+  const now = s._platform._mono();
+  if (!(now - s._lastDrop[pair] < 60_000))
+    s._platform._warn(`tidegate: dropping events of class ${class_}: ${REASONS[reason]}`);
+  s._lastDrop[pair] = now;
+  s._drops.set(pair, (s._drops.get(pair) || 0) + n);
+}
+
+export function drop(s: State, e: Epoch, reason: Reason, class_: number, n = 1): void {
+  count(e, reason, class_, n);
+  announce(s, reason, class_, n);
+}
+
+/** Calls `onDrop` outside of any change of state. */
+export function tell(s: State): void {
+  const f = s._options.onDrop;
+  if (s._depth) return;
+  for (const [pair, n] of s._drops) {
+    s._drops.delete(pair);
+    s._depth++;
+    try {
+      f?.(REASONS[(pair / 3) | 0] as any, (pair % 3) as any, n);
+    } catch (thrown) {
+      s._platform._warn(`tidegate: onDrop: ${thrown}`);
+    }
+    s._depth--;
+  }
+}
+
+/** An event leaves: acknowledged, or dropped for a reason, which R104 may change. */
+export function leave(s: State, ev: Ev, reason?: Reason): void {
+  const e = ev._epoch;
+  e._held--;
+  s._used -= ev._size;
+  e._dirty = true;
+  if (s._platform._store) e._puts.set(`e${ev._seq}`, null);
+  if (reason == null) e._acked++;
+  else drop(s, e, ev._sent === Sent.Unanswered ? Reason.Unconfirmed : reason, ev._class);
+  left(s, ev);
+}
+
+/** Flushes count what leaves, whatever the cause (R130). */
+function left(s: State, ev: Ev): void {
+  for (const f of s._flushes.slice()) if (ev._order <= f._order && !--f._left) f._done(true);
+}
+
+/** A batch is over; its events leave, if it is said how. */
+export function endBatch(s: State, b: Batch, reason: Reason | null | ((ev: Ev) => Reason)): void {
+  b._gone = true;
+  const k = s._lanes[b._class];
+  k._sealed = k._sealed.filter((other) => other !== b);
+  if (b._stored) for (const key of "ba") b._epoch._puts.set(key + b._id, null);
+  b._epoch._dirty = true;
+  for (const ev of b._events)
+    leave(s, ev, reason === null ? undefined : typeof reason === "number" ? reason : reason(ev));
+}
+
+/** Gives up a request; whether it arrived is not known (R104). */
+export function abort(b: Batch): void {
+  if (!b._abort) return;
+  b._abort();
+  b._abort = undefined;
+  for (const ev of b._events) ev._sent = Sent.Unanswered;
+}
+
+/** Forgets all of an epoch without counting it (R113, R135). */
+export function forget(s: State, e: Epoch, reason?: Reason): void {
+  const gone = (ev: Ev) => {
+    s._used -= ev._size;
+    if (reason != null) announce(s, reason, ev._class);
+    left(s, ev);
+  };
+  for (const b of allBatches(s)) {
+    if (b._epoch !== e) continue;
+    abort(b);
+    b._gone = true;
+    b._events.forEach(gone);
+  }
+  for (const k of s._lanes) {
+    k._sealed = k._sealed.filter((b) => !b._gone);
+    const all = shift(k, queued(k));
+    all.filter((ev) => ev._epoch === e).forEach(gone);
+    unshift(
+      k,
+      all.filter((ev) => ev._epoch !== e),
+    );
+  }
+  e._held = 0;
+}

@@ -1,0 +1,291 @@
+/** Pages in a real Chromium: real navigations, a killed tab, two tabs, CSP, blocked requests. */
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { gateway, until } from "./gateway.js";
+
+const program = process.env.CHROMIUM || "/usr/bin/chromium";
+const skip = existsSync(program) ? false : `no Chromium at ${program}`;
+const script = readFileSync("dist/tidegate.js");
+const errors = readFileSync("dist/errors.js");
+
+let context: BrowserContext;
+let site: { url: string; close(): void };
+let g: Awaited<ReturnType<typeof gateway>>;
+let down = false;
+let rejections = 0;
+
+before(async () => {
+  if (skip) return;
+  g = await gateway((_, response) => {
+    if (!down) return;
+    response.destroy();
+    return true;
+  });
+  const server = createServer((request, response) => {
+    if (request.url!.startsWith("/tidegate.js")) return response.end(script);
+    if (request.url!.startsWith("/errors.js")) return response.end(errors);
+    response.setHeader("content-type", "text/html");
+    if (request.url!.includes("csp"))
+      response.setHeader(
+        "content-security-policy",
+        `default-src 'none'; script-src 'self'; connect-src ${g.endpoint}`,
+      );
+    response.end(`<!doctype html><title>t</title><script src="/tidegate.js"></script><p>page`);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  site = { url: `http://localhost:${port}`, close: () => server.close() };
+  context = await chromium.launchPersistentContext(
+    mkdtempSync(join(tmpdir(), "tidegate-chromium-")),
+    {
+      executablePath: program,
+      headless: true,
+      args: [
+        ..."--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync".split(" "),
+        ..."--disable-background-networking --disable-component-update".split(" "),
+        "--disable-features=LocalNetworkAccessChecks",
+      ],
+    },
+  );
+});
+
+after(async () => {
+  await context?.close();
+  site?.close();
+  await g?.close();
+});
+
+/** A page with a client of this key, which keeps its events until something makes it send. */
+async function open(key: string, path = "/", more: object = {}): Promise<Page> {
+  const page = await context.newPage();
+  page.on("pageerror", () => rejections++);
+  await page.goto(site.url + path);
+  await page.evaluate(
+    ([options]) => {
+      (window as any).client = (window as any).tidegate.init(options);
+    },
+    [{ key, endpoint: g.endpoint, batchMs: 60000, ...more }],
+  );
+  return page;
+}
+
+const track = (page: Page, n: number, type = "t") =>
+  page.evaluate(
+    ([count, name]) => {
+      for (let i = 0; i < (count as number); i++) (window as any).client.track(name, { i });
+    },
+    [n, type],
+  );
+
+const stats = (page: Page): Promise<any> => page.evaluate(() => (window as any).client.stats());
+
+const of = (key: string) => g.sends.filter((send) => send.url.searchParams.get("key") === key);
+const ids = (key: string) => of(key).flatMap((send) => send.events.map((event) => event.id));
+
+test("navigation away sends what is queued, without a preflight", { skip }, async () => {
+  const page = await open("wk_nav1");
+  await track(page, 30);
+  await page.goto(`${site.url}/other`);
+  await until(() => new Set(ids("wk_nav1")).size === 30, "30 events");
+  assert(of("wk_nav1").every((send) => !send.gzip));
+  assert(of("wk_nav1").every((send) => send.headers["content-type"] === "text/plain"));
+  assert(of("wk_nav1")[0].header.context.page.startsWith(site.url));
+  assert.equal(g.preflights(), 0);
+  await page.close();
+});
+
+test("a killed tab's events are found by the next one", { skip }, async () => {
+  const page = await open("wk_kill1");
+  await track(page, 20);
+  await page.waitForTimeout(1500);
+  const session = await context.newCDPSession(page);
+  session.send("Page.crash").catch(() => {});
+  await new Promise((resolve) => page.on("crash", resolve));
+  assert.equal(ids("wk_kill1").length, 0);
+  const next = await open("wk_kill1");
+  await until(() => new Set(ids("wk_kill1")).size === 20, "20 events");
+  await until(() => of("wk_kill1").some((send) => send.header.report.fin), "the last report");
+  assert.equal(ids("wk_kill1").length, 20);
+  await next.close();
+  await page.close();
+});
+
+test("two tabs have two queues, and take nothing from each other", { skip }, async () => {
+  const one = await open("wk_tabs");
+  const two = await open("wk_tabs");
+  await track(one, 10);
+  await track(two, 15);
+  await two.waitForTimeout(1300);
+  assert.equal((await stats(one)).held, 10);
+  assert.equal((await stats(two)).held, 15);
+  assert.equal((await stats(two)).older.length, 0);
+  for (const page of [one, two]) await page.evaluate(() => (window as any).client.flush());
+  assert.equal(ids("wk_tabs").length, 25);
+  assert.equal(new Set(ids("wk_tabs")).size, 25);
+  await one.close();
+  await two.close();
+});
+
+test("offline: nothing is tried; online again: one probe, then the rest", { skip }, async () => {
+  const page = await open("wk_off1", "/", { batchMs: 100 });
+  await context.setOffline(true);
+  await page.waitForFunction(() => !navigator.onLine);
+  await track(page, 5);
+  await page.waitForTimeout(500);
+  assert.equal(ids("wk_off1").length, 0);
+  assert.equal((await stats(page)).held, 5);
+  await context.setOffline(false);
+  await until(() => ids("wk_off1").length === 5, "5 events");
+  await page.close();
+});
+
+test("works under a strict CSP", { skip }, async () => {
+  const page = await context.newPage();
+  const complaints: string[] = [];
+  page.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
+  await page.goto(`${site.url}/csp`);
+  const result = await page.evaluate(
+    async ([endpoint]) => {
+      const client = (window as any).tidegate.init({ key: "wk_csp1", endpoint });
+      client.track("t");
+      return client.flush();
+    },
+    [g.endpoint],
+  );
+  assert.equal(result, true);
+  assert.deepEqual(
+    complaints.filter((text) => /security policy/i.test(text)),
+    [],
+  );
+  await page.close();
+});
+
+test("without storage (blocked third-party data) it lives in memory", { skip }, async () => {
+  const page = await context.newPage();
+  await page.addInitScript(() => {
+    for (const name of ["indexedDB", "localStorage"])
+      Object.defineProperty(window, name, {
+        get() {
+          throw new DOMException("denied", "SecurityError");
+        },
+      });
+  });
+  await page.goto(site.url);
+  const result = await page.evaluate(
+    async ([endpoint]) => {
+      const client = (window as any).tidegate.init({ key: "wk_mem1", endpoint });
+      client.track("t");
+      return [await client.flush(), client.stats().acked];
+    },
+    [g.endpoint],
+  );
+  assert.deepEqual(result, [true, 1]);
+  await page.close();
+});
+
+test("a blocked endpoint is tried five times, then left alone; nothing is thrown", {
+  skip,
+}, async () => {
+  const page = await context.newPage();
+  page.on("pageerror", () => rejections++);
+  await page.route(`${g.endpoint}/**`, (route) => route.abort("blockedbyclient"));
+  let tries = 0;
+  page.on("requestfailed", (request) => request.url().includes("/v1/batch") && tries++);
+  await page.goto(site.url);
+  await page.evaluate(
+    ([endpoint]) => {
+      (window as any).client = (window as any).tidegate.init({
+        key: "wk_block",
+        endpoint,
+        batchMs: 100,
+        retryBaseMs: 100,
+        retryCapMs: 1000,
+      });
+      (window as any).client.track("t");
+    },
+    [g.endpoint],
+  );
+  await until(async () => (await stats(page)).breaker === "open", "an open breaker");
+  await page.waitForTimeout(1500);
+  assert.equal(tries, 5);
+  assert.equal((await stats(page)).held, 1);
+  assert.equal(rejections, 0);
+  await page.close();
+});
+
+test("calls before the script has come are made up for; the errors plug-in tells", {
+  skip,
+}, async () => {
+  const page = await context.newPage();
+  await page.addInitScript((endpoint) => {
+    const q: any[] = [];
+    (window as any).tidegate = { q };
+    q.push(["init", { key: "wk_snip", endpoint }], ["track", "early", { a: 1 }]);
+  }, g.endpoint);
+  await page.goto(site.url);
+  await page.addScriptTag({ url: "/errors.js" });
+  await page.evaluate(() => {
+    (window as any).tidegate_errors.errors((window as any).tidegate);
+    setTimeout(() => {
+      throw new Error("uncaught");
+    });
+  });
+  await page.waitForTimeout(100);
+  await page.evaluate(() => (window as any).tidegate.flush());
+  const events = of("wk_snip").flatMap((send) => send.events);
+  assert.deepEqual(events.map((event) => event.type).sort(), ["early", "error"]);
+  await page.close();
+});
+
+test("back from the back-forward cache, the epoch goes on", { skip }, async () => {
+  const page = await open("wk_back");
+  await track(page, 3);
+  await page.evaluate(() => (window as any).client.flush());
+  await page.evaluate(() => {
+    window.dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true }));
+    window.dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }));
+  });
+  await track(page, 2);
+  await page.evaluate(() => (window as any).client.flush());
+  assert.equal(new Set(of("wk_back").map((send) => send.header.epoch)).size, 1);
+  assert.equal((await stats(page)).acked, 5);
+  await page.close();
+});
+
+test("random unloads: events are acknowledged, unconfirmed, or held for the next page", {
+  skip,
+}, async () => {
+  const key = "wk_visits";
+  let tracked = 0;
+  const page = await context.newPage();
+  for (let visit = 0; visit < 25; visit++) {
+    await page.goto(`${site.url}/visit${visit}`);
+    const n = (visit % 5) + 1;
+    tracked += n;
+    await page.evaluate(
+      ([options, count]: any) => {
+        const client = (window as any).tidegate.init(options);
+        for (let i = 0; i < count; i++) client.track("visit", { i });
+      },
+      [{ key, endpoint: g.endpoint, batchMs: 100 }, n] as any,
+    );
+    await page.waitForTimeout((visit * 37) % 200);
+  }
+  await page.goto(`${site.url}/last`);
+  await page.evaluate(
+    ([options]) => {
+      (window as any).client = (window as any).tidegate.init(options);
+    },
+    [{ key, endpoint: g.endpoint }],
+  );
+  await until(() => new Set(ids(key)).size === tracked, `${tracked} events`);
+  assert.equal(g.preflights(), 0);
+  down = false;
+  await page.close();
+});
