@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::deliver::dedupe::{Claim, Dedupe, Ended, Ticket};
-use crate::deliver::{Deliver, Unsent};
+use crate::deliver::Deliver;
+use crate::deliver::dedupe::{Claim, Dedupe, Ended};
 use crate::model::{
     Admitted, Batch, Budget, Coding, Facts, Outcome, Owed, Parcel, Reason, Record, Refusal, Reply,
     Routed, Signal, Tally, owed,
@@ -167,7 +167,10 @@ impl Ingest {
                         ticket.settle(Ended::Durable(receipt.refused.clone()));
                         Ok((Outcome::Accepted, receipt.refused))
                     }
-                    Err(unsent) => Err(give_up(ticket, unsent)),
+                    Err(unsent) => {
+                        ticket.give_up(unsent.rest);
+                        Err(unsent.refusal)
+                    }
                 }
             }
             Claim::Done(refused) => {
@@ -222,24 +225,6 @@ impl Summary {
         let reasons = self.rejected.iter().map(|(_, reason)| reason);
         count_by(reasons, names::EVENTS_REJECTED, "reason", |reason| reason_name(*reason, book));
     }
-}
-
-/// A batch that is not durable: what is still on its way is waited for, so that a retry sends only
-/// what no cluster has.
-fn give_up(ticket: Ticket, unsent: Unsent) -> Refusal {
-    let Unsent { refusal, mut rest, open } = unsent;
-    if open.is_empty() {
-        ticket.settle(Ended::Partly(rest));
-        return refusal;
-    }
-    tokio::spawn(async move {
-        for (place, tracker) in open {
-            tracker.finished().await;
-            rest.get_mut(place).into_iter().for_each(|owed| owed.extend(&tracker.left()));
-        }
-        ticket.settle(Ended::Partly(rest));
-    });
-    refusal
 }
 
 /// Adds to one counter per distinct item, once for the whole batch.

@@ -44,6 +44,8 @@ pub struct Record {
 #[derive(Debug, Clone)]
 pub struct Silence {
     last_200: Instant,
+    /// Per class: since when it is refused, and who waits.
+    classes: [Refused; 3],
     /// The longest time between two definitive 200s, over all clients.
     pub longest: Duration,
     /// Of the 503 answers: how many said when to come back.
@@ -52,9 +54,18 @@ pub struct Silence {
     pub untold: u64,
     /// What they said.
     pub said: Histogram<u64>,
-    /// How long it really took from the refusal to the next 200 of anybody.
+    /// How long it really took from the refusal to the next 200 of the same class.
     pub was: Histogram<u64>,
-    waiting: Vec<Instant>,
+    /// Waits that ended: told right within a factor of two of how long the class was refused in
+    /// all (a header tells whole seconds), too short, too long.
+    pub judged: [u64; 3],
+}
+
+/// Refusals of one class since its last 200: when each was, and what it was told.
+#[derive(Debug, Clone, Default)]
+struct Refused {
+    since: Option<Instant>,
+    waiting: Vec<(Instant, Duration)>,
 }
 
 /// One phase.
@@ -120,8 +131,8 @@ impl Recorder {
         self.record().stretches.last().map_or(Phase::Before, |stretch| stretch.phase)
     }
 
-    /// An attempt that began in `phase` ended as `status` after `reply`.
-    pub fn attempt(&self, phase: Phase, status: &str, reply: Option<Duration>) {
+    /// An attempt with a batch of `class` that began in `phase` ended as `status` after `reply`.
+    pub fn attempt(&self, phase: Phase, class: u8, status: &str, reply: Option<Duration>) {
         let mut record = self.record();
         let Some(stretch) = record.stretch(phase) else { return };
         match stretch.statuses.get_mut(status) {
@@ -131,13 +142,13 @@ impl Recorder {
         if let Some(reply) = reply {
             stretch.reply.saturating_record(microseconds(reply));
             record.recent.saturating_record(microseconds(reply));
-            record.silence.answered();
+            record.silence.answered(class);
         }
     }
 
     /// A 503 that told, or did not tell, when to come back.
-    pub fn refused(&self, retry_after: Option<Duration>) {
-        self.record().silence.refused(retry_after);
+    pub fn refused(&self, class: u8, retry_after: Option<Duration>) {
+        self.record().silence.refused(class, retry_after);
     }
 
     /// A batch that was first due in `phase` was acknowledged after `settled`.
@@ -197,25 +208,40 @@ impl Record {
 }
 
 impl Silence {
-    fn refused(&mut self, retry_after: Option<Duration>) {
+    fn refused(&mut self, class: u8, retry_after: Option<Duration>) {
         match retry_after {
             None => self.untold += 1,
             Some(told) => {
                 self.told += 1;
                 self.said.saturating_record(microseconds(told));
-                if self.waiting.len() < WAITING_MAX {
-                    self.waiting.push(Instant::now());
+                let now = Instant::now();
+                let Some(refused) = self.classes.get_mut(usize::from(class)) else { return };
+                refused.since.get_or_insert(now);
+                if refused.waiting.len() < WAITING_MAX {
+                    refused.waiting.push((now, told));
                 }
             }
         }
     }
 
-    fn answered(&mut self) {
+    fn answered(&mut self, class: u8) {
         let now = Instant::now();
         self.longest = self.longest.max(now.saturating_duration_since(self.last_200));
         self.last_200 = now;
-        for refused in self.waiting.drain(..) {
-            self.was.saturating_record(microseconds(now.saturating_duration_since(refused)));
+        let Some(refused) = self.classes.get_mut(usize::from(class)) else { return };
+        let Some(since) = refused.since.take() else { return };
+        let lasted = now.saturating_duration_since(since);
+        for (at, told) in refused.waiting.drain(..) {
+            self.was.saturating_record(microseconds(now.saturating_duration_since(at)));
+            let back = at.saturating_duration_since(since) + told;
+            let place = if (back + WHOLE_SECOND) * 2 < lasted {
+                1
+            } else if back > lasted * 2 + WHOLE_SECOND {
+                2
+            } else {
+                0
+            };
+            self.judged[place] += 1;
         }
     }
 }
@@ -224,7 +250,8 @@ impl Default for Silence {
     fn default() -> Self {
         let (last_200, longest) = (Instant::now(), Duration::ZERO);
         let (said, was) = (empty(), empty());
-        Self { last_200, longest, told: 0, untold: 0, said, was, waiting: Vec::new() }
+        let classes = <[Refused; 3]>::default();
+        Self { last_200, classes, longest, told: 0, untold: 0, said, was, judged: [0; 3] }
     }
 }
 
@@ -246,6 +273,8 @@ fn microseconds(duration: Duration) -> u64 {
 
 /// One hour; longer ones count as that.
 const LATENCY_US_MAX: u64 = 3_600_000_000;
+/// What `Retry-After` cannot tell.
+const WHOLE_SECOND: Duration = Duration::from_secs(1);
 /// Refusals that wait for the next 200; more in one stretch of refusals are only counted.
 const WAITING_MAX: usize = 100_000;
 
@@ -257,10 +286,10 @@ mod tests {
     fn attempts_stay_in_the_phase_in_which_they_began() {
         let recorder = Recorder::default();
         let before = recorder.phase();
-        recorder.attempt(before, "200", Some(Duration::from_millis(2)));
+        recorder.attempt(before, 1, "200", Some(Duration::from_millis(2)));
         recorder.enter(Phase::During);
-        recorder.attempt(before, "timeout", None);
-        recorder.attempt(recorder.phase(), "503", None);
+        recorder.attempt(before, 1, "timeout", None);
+        recorder.attempt(recorder.phase(), 1, "503", None);
         recorder.acknowledged(Phase::During, Duration::from_millis(9));
         let record = recorder.snapshot();
         let counts: Vec<_> =

@@ -34,13 +34,30 @@ pub fn node_id(data_dir: &Path) -> io::Result<Uuid> {
     }
 }
 
+/// Keeps a short text for the next start; the last one wins.
+pub fn remember(dir: &Path, name: &str, text: &str) -> io::Result<()> {
+    if recall(dir, name).is_some_and(|known| known == text) {
+        return Ok(());
+    }
+    replace_synced(dir, name, text)
+}
+
+/// What was remembered, if anything can be read.
+pub fn recall(dir: &Path, name: &str) -> Option<String> {
+    fs::read_to_string(dir.join(name)).ok()
+}
+
 const NODE: &str = "node-id";
 
 fn write_synced(dir: &Path, name: &str, text: &str) -> io::Result<()> {
-    let path = dir.join(name);
-    if path.exists() {
+    if dir.join(name).exists() {
         return Ok(());
     }
+    replace_synced(dir, name, text)
+}
+
+fn replace_synced(dir: &Path, name: &str, text: &str) -> io::Result<()> {
+    let path = dir.join(name);
     fs::create_dir_all(dir)?;
     let draft = dir.join(format!("{name}.draft"));
     let mut file = File::create(&draft)?;
@@ -57,6 +74,17 @@ fn write_synced(dir: &Path, name: &str, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_last_text_is_remembered() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("new");
+        assert_eq!(recall(&path, "x"), None);
+        for text in ["1", "2", "2"] {
+            remember(&path, "x", text).expect("written");
+            assert_eq!(recall(&path, "x").as_deref(), Some(text));
+        }
+    }
 
     #[test]
     fn a_node_keeps_its_identity() {

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::tracker::Tracker;
 use crate::journal::{Entry, Error, Journal};
 use crate::model::{Facts, Owed};
 
@@ -37,8 +38,8 @@ impl Default for Settings {
 /// What is known of a batch.
 #[derive(Debug)]
 pub enum Claim {
-    /// Deliver it, then settle the ticket. After a failure only what each cluster does not have.
-    New(Ticket, Option<Vec<Owed>>),
+    /// Deliver it, then settle the ticket. After a failure only the rest.
+    New(Ticket, Option<Rest>),
     /// The same bytes were made durable before, but for the events that were refused: answer as
     /// then.
     Done(Owed),
@@ -53,10 +54,20 @@ pub enum Claim {
 pub enum Ended {
     /// It is durable, but for these events, which were refused.
     Durable(Owed),
-    /// Each cluster lacks this; a retry sends no more than that.
-    Partly(Vec<Owed>),
+    /// This is missing; a retry sends no more than that. Nothing at all means that it is not known
+    /// what is missing, so that everything has to be sent again.
+    Partly(Rest),
     /// As if it had never come.
     Forgotten,
+}
+
+/// What is missing of a batch that was refused after a part of it was sent.
+#[derive(Debug, Clone, Default)]
+pub struct Rest {
+    /// What each cluster was not given, or gave back.
+    pub owed: Vec<Owed>,
+    /// What is still on its way, by cluster: a retry writes it down, but does not send it again.
+    pub open: Vec<(usize, Arc<Tracker>)>,
 }
 
 /// The right and the duty to say how a batch ended. Dropped unsettled, the batch is forgotten.
@@ -97,8 +108,7 @@ enum Stage {
     Flight(watch::Receiver<Option<bool>>),
     /// Durable, but for these events.
     Done(Owed),
-    /// Each cluster lacks this.
-    Partly(Vec<Owed>),
+    Partly(Rest),
 }
 
 impl Dedupe {
@@ -176,17 +186,62 @@ impl State {
 impl Ticket {
     /// Says how it ended.
     pub fn settle(self, ended: Ended) {
-        let (stage, durable) = match ended {
-            Ended::Durable(refused) => (Stage::Done(refused), true),
-            Ended::Partly(rest) if rest.iter().any(|owed| !owed.is_empty()) => {
-                (Stage::Partly(rest), false)
-            }
-            // Everything has arrived after all.
-            Ended::Partly(rest) if !rest.is_empty() => (Stage::Done(Owed::default()), true),
+        let stage = match ended {
+            Ended::Durable(refused) => Stage::Done(refused),
+            Ended::Partly(rest) if !rest.is_unknown() => rest.stage(),
             Ended::Partly(_) | Ended::Forgotten => return,
         };
+        let durable = matches!(stage, Stage::Done(_));
         self.dedupe.state.lock().set(&self.key, stage);
         self.ended.send_replace(Some(durable));
+    }
+
+    /// As [`Self::settle`] with [`Ended::Partly`]; what is on its way is forgotten when its reports
+    /// are in, because it holds the batch in memory.
+    pub fn give_up(self, rest: Rest) {
+        let (dedupe, key, open) = (Arc::clone(&self.dedupe), self.key.clone(), rest.open.clone());
+        self.settle(Ended::Partly(rest));
+        if open.is_empty() {
+            return;
+        }
+        tokio::spawn(async move {
+            for (_, tracker) in open {
+                tracker.finished().await;
+            }
+            dedupe.close(&key);
+        });
+    }
+}
+
+impl Dedupe {
+    /// Turns what has come back of a refused batch into what is missing of it.
+    fn close(&self, key: &Key) {
+        let mut state = self.state.lock();
+        let known = state.young.get(key).or_else(|| state.old.get(key));
+        let Some(Known { stage: Stage::Partly(rest), .. }) = known else { return };
+        let closed = rest.clone().stage();
+        state.set(key, closed);
+    }
+}
+
+impl Rest {
+    fn is_unknown(&self) -> bool {
+        self.owed.is_empty() && self.open.is_empty()
+    }
+
+    /// Without what has come back meanwhile; done, if nothing is missing after all.
+    fn stage(mut self) -> Stage {
+        let (done, open) = self.open.into_iter().partition(|(_, tracker)| tracker.is_done());
+        self.open = open;
+        let done: Vec<(usize, Arc<Tracker>)> = done;
+        for (place, tracker) in done {
+            if self.owed.len() <= place {
+                self.owed.resize(place + 1, Owed::default());
+            }
+            self.owed.get_mut(place).into_iter().for_each(|owed| owed.extend(&tracker.left()));
+        }
+        let whole = self.open.is_empty() && self.owed.iter().all(Owed::is_empty);
+        if whole { Stage::Done(Owed::default()) } else { Stage::Partly(self) }
     }
 }
 
@@ -215,6 +270,7 @@ fn checksum(body: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deliver::tracker::Fate;
     use crate::model::Parcel;
 
     fn facts(batch: u128) -> Facts {
@@ -256,20 +312,46 @@ mod tests {
     #[test]
     fn after_a_failure_a_retry_owes_only_the_rest() {
         let dedupe = Dedupe::new(&Settings::default());
-        let rest: Vec<Owed> = vec![[0, 3].into_iter().collect()];
-        ticket(dedupe.claim(&facts(1), b"body")).settle(Ended::Partly(rest.clone()));
+        let owed: Vec<Owed> = vec![[0, 3].into_iter().collect()];
+        let rest = Rest { owed: owed.clone(), open: Vec::new() };
+        ticket(dedupe.claim(&facts(1), b"body")).settle(Ended::Partly(rest));
         assert!(matches!(dedupe.claim(&facts(1), b"other"), Claim::Conflict));
         let Claim::New(second, Some(left)) = dedupe.claim(&facts(1), b"body") else {
             panic!("not the rest")
         };
-        assert_eq!(left, rest);
+        assert_eq!((left.owed, left.open.len()), (owed, 0));
         let refused: Owed = [4].into_iter().collect();
         second.settle(Ended::Durable(refused.clone()));
         let Claim::Done(again) = dedupe.claim(&facts(1), b"body") else { panic!("not done") };
         assert_eq!(again, refused, "the answer is the first one");
         // What was on its way arrived after the refusal: then nothing is left to send.
-        ticket(dedupe.claim(&facts(2), b"body")).settle(Ended::Partly(vec![Owed::default()]));
+        let nothing = Rest { owed: vec![Owed::default()], open: Vec::new() };
+        ticket(dedupe.claim(&facts(2), b"body")).settle(Ended::Partly(nothing));
         assert!(matches!(dedupe.claim(&facts(2), b"body"), Claim::Done(_)));
+    }
+
+    #[tokio::test]
+    async fn what_is_on_its_way_is_the_retrys_until_it_has_come_back() {
+        let dedupe = Dedupe::new(&Settings::default());
+        let owed: Owed = [0, 1].into_iter().collect();
+        let tracker = Arc::new(Tracker::new(Arc::new(Parcel::empty()), owed, None));
+        let rest = Rest { owed: vec![Owed::default()], open: vec![(0, Arc::clone(&tracker))] };
+        ticket(dedupe.claim(&facts(1), b"body")).give_up(rest);
+        let Claim::New(second, Some(left)) = dedupe.claim(&facts(1), b"body") else {
+            panic!("not the rest")
+        };
+        assert_eq!(left.open.len(), 1, "a retry does not have to wait for the reports");
+        second.give_up(left);
+        tracker.report(0, Fate::Delivered, 1);
+        tracker.report(1, Fate::Retry("x"), 1);
+        while Arc::strong_count(&tracker) > 1 {
+            tokio::task::yield_now().await;
+        }
+        let Claim::New(_, Some(left)) = dedupe.claim(&facts(1), b"body") else {
+            panic!("not the rest")
+        };
+        let missing: Owed = [1].into_iter().collect();
+        assert_eq!((left.owed, left.open.len()), (vec![missing], 0));
     }
 
     #[test]

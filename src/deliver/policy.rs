@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::backlog::{Backlog, Pending};
+use super::dedupe::Rest;
 use super::health::Health;
 use super::park::{Parks, Share};
 use super::sinks::{Cluster, dead};
@@ -51,11 +52,8 @@ pub struct Receipt {
 pub struct Unsent {
     /// What the client hears.
     pub refusal: Refusal,
-    /// What each cluster does not have, apart from what is still on its way; empty when that is not
-    /// known, so that everything has to be sent again.
-    pub rest: Vec<Owed>,
-    /// What is still on its way, by cluster.
-    pub open: Vec<(usize, Arc<Tracker>)>,
+    /// What is missing.
+    pub rest: Rest,
 }
 
 /// One cluster and all that belongs to it.
@@ -95,6 +93,8 @@ const STOP_PATIENCE: Duration = Duration::from_millis(500);
 struct Flight {
     place: usize,
     tracker: Arc<Tracker>,
+    /// Whether they were sent for an earlier attempt of the same batch.
+    earlier: bool,
 }
 
 /// What has to be written down for one batch.
@@ -128,22 +128,25 @@ impl Deliver {
         }
     }
 
-    /// Makes a batch durable: all of it, or what `rest` says that each cluster does not have yet.
+    /// Makes a batch durable: all of it, or the rest that an earlier attempt left.
     /// `stopping` cuts the wait for Kafka short.
     pub async fn send(
         &self,
         parcel: &Arc<Parcel>,
-        rest: Option<Vec<Owed>>,
+        rest: Option<Rest>,
         stopping: impl Future<Output = ()>,
     ) -> Result<Receipt, Unsent> {
         if self.targets.is_empty() {
             let appended = self.append(parcel, &[], None).await;
-            let unsent = |refusal| Unsent { refusal, rest: Vec::new(), open: Vec::new() };
+            let unsent = |refusal| Unsent { refusal, rest: Rest::default() };
             return appended.map(|_| Receipt::default()).map_err(unsent);
         }
         let mut writing =
             Writing { queued: vec![Owed::default(); self.targets.len()], ..Writing::default() };
-        let flights = self.launch(parcel, self.aim(parcel, rest), &mut writing);
+        let (owed, open) = rest.map_or((None, Vec::new()), |rest| (Some(rest.owed), rest.open));
+        let mut flights = self.launch(parcel, self.aim(parcel, owed), &mut writing);
+        let open = open.into_iter();
+        flights.extend(open.map(|(place, tracker)| Flight { place, tracker, earlier: true }));
         let in_time = self.wait(&flights, stopping).await;
         self.land(parcel, flights, in_time, &mut writing).await?;
         self.write(parcel, writing).await
@@ -198,7 +201,7 @@ impl Deliver {
             let tight = parcel.charge.is_tight();
             if self.ack == Ack::Kafka && target.is_usable() && !tight {
                 let tracker = target.cluster.produce(parcel, owed, None);
-                flights.push(Flight { place, tracker });
+                flights.push(Flight { place, tracker, earlier: false });
                 continue;
             }
             if self.ack == Ack::Kafka {
@@ -217,7 +220,10 @@ impl Deliver {
         }
         let all = async {
             for flight in flights {
-                flight.tracker.wait().await;
+                let usable = self.targets.get(flight.place).is_some_and(Target::is_usable);
+                if usable || !flight.earlier {
+                    flight.tracker.wait().await;
+                }
             }
         };
         tokio::select! {
@@ -235,12 +241,12 @@ impl Deliver {
         in_time: bool,
         writing: &mut Writing,
     ) -> Result<(), Unsent> {
-        for Flight { place, tracker } in flights {
+        for Flight { place, tracker, earlier } in flights {
             if tracker.is_done() {
                 for (bit, reason) in tracker.take_undeliverable(&parcel.owed()) {
                     if let Err(refusal) = self.bury(parcel, bit, reason).await {
                         // Nothing of it is known to be anywhere: a retry sends all of it again.
-                        return Err(Unsent { refusal, rest: Vec::new(), open: Vec::new() });
+                        return Err(Unsent { refusal, rest: Rest::default() });
                     }
                 }
             }
@@ -249,7 +255,7 @@ impl Deliver {
                 continue;
             }
             let Some(target) = self.targets.get(place) else { continue };
-            if !in_time && !tracker.has_progress() {
+            if !in_time && !earlier && !tracker.has_progress() {
                 target.health.cluster().failure("late");
             }
             divert_cause(tracker.cause().unwrap_or("late"));
@@ -297,16 +303,15 @@ impl Deliver {
         }
         let Some(refusal) = failed else { return Ok(receipt) };
         // All of it is said to be missing: what was written down is sent twice at worst.
-        let mut rest = queued;
         let open = pending.into_iter().map(|(place, pending)| (place, pending.tracker));
-        let mut open: Vec<_> = open.collect();
+        let mut rest = Rest { owed: queued, open: open.collect() };
         for (place, (_, mask), tracker) in shares {
             match tracker {
-                Some(tracker) => open.push((place, tracker)),
-                None => rest.get_mut(place).into_iter().for_each(|owed| owed.extend(&mask)),
+                Some(tracker) => rest.open.push((place, tracker)),
+                None => rest.owed.get_mut(place).into_iter().for_each(|owed| owed.extend(&mask)),
             }
         }
-        Err(Unsent { refusal, rest, open })
+        Err(Unsent { refusal, rest })
     }
 
     /// Puts a share into its topic's log; `false` when that is full and its events may be refused.

@@ -100,17 +100,25 @@ impl Tracker {
         !self.is_done() && self.state.lock().open.intersects(mask)
     }
 
-    /// Waits until every report is in, or nobody should wait any longer. For one waiter.
+    /// Waits until every report is in, or nobody should wait any longer.
     pub async fn wait(&self) {
-        while !self.is_done() && !self.released.load(Ordering::Acquire) {
-            self.done.notified().await;
+        loop {
+            let told = self.done.notified();
+            if self.is_done() || self.released.load(Ordering::Acquire) {
+                return;
+            }
+            told.await;
         }
     }
 
     /// Waits until every report is in, however long: the client gives every record back in the end.
     pub async fn finished(&self) {
-        while !self.is_done() {
-            self.done.notified().await;
+        loop {
+            let told = self.done.notified();
+            if self.is_done() {
+                return;
+            }
+            told.await;
         }
     }
 
@@ -158,7 +166,7 @@ impl Tracker {
     }
 
     fn wake(&self) {
-        self.done.notify_one();
+        self.done.notify_waiters();
         if let Some(wake) = &self.wake {
             // A full channel means that a wake-up is already on its way.
             wake.try_send(()).unwrap_or_default();

@@ -23,7 +23,7 @@ use crate::rulebook::Rulebooks;
 use crate::settings::Settings;
 
 /// The names of the clusters: of their cursors, their park logs and in metrics.
-const CLUSTERS: [&str; 2] = ["kafka", "kafka-second"];
+pub(super) const CLUSTERS: [&str; 2] = ["kafka", "kafka-second"];
 
 /// What takes batches, and what carries them on.
 pub(super) struct Delivery {

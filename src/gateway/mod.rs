@@ -7,6 +7,7 @@ mod delivery;
 mod memory;
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -229,12 +230,31 @@ fn fit_to_cluster(settings: &mut Settings) -> Result<(), settings::Error> {
     let raw = format!("{}.raw", settings.kafka.topic_prefix);
     let topics: Vec<String> = lanes.chain([raw]).collect();
     let clusters = std::iter::once(settings.kafka.clone()).chain(settings.kafka.second());
-    for cluster in clusters.collect::<Vec<_>>() {
-        if let Some(bytes) = kafka::topics::record_bytes_max(&cluster, &topics) {
+    for (cluster, name) in clusters.collect::<Vec<_>>().iter().zip(delivery::CLUSTERS) {
+        if let Some(bytes) = record_bytes_max(&settings.data_dir, cluster, name, &topics) {
             settings.fit(bytes);
         }
     }
     Ok(())
+}
+
+/// What a cluster takes, or took when it last answered: who starts again while it is away should
+/// neither wait for it nor forget.
+fn record_bytes_max(
+    data_dir: &Path,
+    cluster: &kafka::Settings,
+    name: &str,
+    topics: &[String],
+) -> Option<u64> {
+    let file = format!("{name}.record-bytes-max");
+    let known = texts::recall(data_dir, &file).and_then(|text| text.trim().parse().ok());
+    let told = kafka::topics::record_bytes_max(cluster, topics, known.is_some());
+    if let Some(bytes) = told
+        && let Err(error) = texts::remember(data_dir, &file, &format!("{bytes}\n"))
+    {
+        tracing::warn!(%error, "cannot remember what {name} takes");
+    }
+    told.or(known)
 }
 
 /// The operators' pages, and the watch over the pressure beside them.

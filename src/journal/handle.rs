@@ -194,8 +194,9 @@ impl Journal {
     }
 
     /// How long a client that was refused should wait: `None` while records are taken, else what
-    /// is lacking divided by how fast room was made lately, between a second and a minute. A queue
-    /// that is full for a moment does not count.
+    /// is lacking divided by how fast room was made lately, or as long again as it has lasted, if
+    /// nothing was made since; between a second and a minute. A queue that is full for a moment
+    /// does not count. To be asked often: it notes when refusing begins.
     pub fn retry_after(&self) -> Option<Duration> {
         self.open.shared.retry_after(Instant::now())
     }

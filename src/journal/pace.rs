@@ -12,9 +12,6 @@ pub(super) const WAIT_MIN: Duration = Duration::from_secs(1);
 /// The longest wait, also for when nothing was freed lately: an operator may mend it meanwhile.
 pub(super) const WAIT_MAX: Duration = Duration::from_mins(1);
 
-/// The wait for room that others have to make; it is looked for every second.
-pub(super) const WAIT_FOR_OTHERS: Duration = Duration::from_secs(5);
-
 /// Freed bytes a second.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Pace {
@@ -44,9 +41,23 @@ impl Pace {
         self.faded(now) / (1.0 - (-seen.div_duration_f64(SMOOTHED_OVER)).exp())
     }
 
+    /// How long it is likely to take until there is room, if there has been none since `since`.
+    ///
+    /// While room is being made, its pace tells. Without any since then nobody knows, and what has
+    /// lasted for so long is likely to last as long again: who waits for that is never later than
+    /// twice the time that was needed.
+    pub(super) fn forecast(&self, bytes: u64, since: Instant, now: Instant) -> Duration {
+        let quiet = now.saturating_duration_since(since.max(self.last));
+        let wait = match self.wait(bytes, now) {
+            WAIT_MAX => quiet,
+            known => known.max(quiet),
+        };
+        wait.clamp(WAIT_MIN, WAIT_MAX)
+    }
+
     /// How long until so many bytes are freed.
     #[expect(clippy::cast_precision_loss, reason = "an estimate; 2^53 bytes suffice")]
-    pub(super) fn wait(&self, bytes: u64, now: Instant) -> Duration {
+    fn wait(&self, bytes: u64, now: Instant) -> Duration {
         let seconds = bytes as f64 / self.bytes_per_second(now);
         let wait = Duration::try_from_secs_f64(seconds).unwrap_or(WAIT_MAX);
         wait.clamp(WAIT_MIN, WAIT_MAX)
@@ -89,6 +100,21 @@ mod tests {
         let after = |seconds| pace.wait(100 * MIB, now + Duration::from_secs(seconds));
         assert!(after(0) < after(20) && after(20) < after(60));
         assert_eq!(after(600), WAIT_MAX);
+    }
+
+    #[test]
+    fn what_nobody_mends_is_forecast_to_last_as_long_again() {
+        let (pace, since) = steady(10 * MIB, 60);
+        let at = |seconds| {
+            let now = since + Duration::from_secs(seconds);
+            pace.forecast(25 * MIB, since, now).as_secs()
+        };
+        assert_eq!(at(0), 2, "the pace tells");
+        assert_eq!([at(10), at(40), at(59), at(300)], [10, 40, 59, 60]);
+        let idle = Pace::new(since);
+        let later = since + Duration::from_secs(7);
+        assert_eq!(idle.forecast(1, since, later).as_secs(), 7);
+        assert_eq!(idle.forecast(1, later, later), WAIT_MIN);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::model::Parcel;
 
 use super::frame::Seed;
 use super::meters::Meters;
-use super::pace::{Pace, WAIT_FOR_OTHERS, WAIT_MAX, WAIT_MIN};
+use super::pace::{Pace, WAIT_MAX, WAIT_MIN};
 use super::queue::Queue;
 use super::room::Room;
 use super::table::Table;
@@ -52,6 +52,8 @@ pub(super) struct Shared {
     /// How fast segments come to owe nothing, and how fast they are deleted.
     settled: Mutex<Pace>,
     trimmed: Mutex<Pace>,
+    /// Since when records are refused.
+    refusing_since: Mutex<Option<Instant>>,
 }
 
 impl Shared {
@@ -80,6 +82,7 @@ impl Shared {
             unfit_bytes: AtomicU64::new(0),
             settled: Mutex::new(Pace::new(now)),
             trimmed: Mutex::new(Pace::new(now)),
+            refusing_since: Mutex::default(),
         };
         shared.with_table(|_| ());
         shared
@@ -126,18 +129,22 @@ impl Shared {
 
     /// How long until records pass, as far as can be told; `None` when they do.
     pub(super) fn retry_after(&self, now: Instant) -> Option<Duration> {
-        let down = self.down.load(Ordering::Acquire).then(|| {
-            // Nobody knows what heals a disk: it is probed so often.
-            Duration::from_millis(self.settings.probe_ms).clamp(WAIT_MIN, WAIT_MAX)
-        });
+        let down = self.down.load(Ordering::Acquire);
         let lacking = Some(self.room.lacking_bytes()).filter(|bytes| *bytes > 0);
-        // When nothing of ours was freed lately, somebody else has to make room, who knows when.
-        let short = lacking.map(|bytes| match self.trimmed.lock().wait(bytes, now) {
-            WAIT_MAX => WAIT_FOR_OTHERS,
-            known => known,
-        });
-        let full = self.excess().map(|bytes| self.settled.lock().wait(bytes, now));
-        [down, short, full].into_iter().flatten().max()
+        let excess = self.excess();
+        let since = {
+            let mut since = self.refusing_since.lock();
+            if !down && lacking.is_none() && excess.is_none() {
+                *since = None;
+                return None;
+            }
+            *since.get_or_insert(now)
+        };
+        // Nobody knows what heals a disk.
+        let healed = down.then(|| now.saturating_duration_since(since).clamp(WAIT_MIN, WAIT_MAX));
+        let freed = lacking.map(|bytes| self.trimmed.lock().forecast(bytes, since, now));
+        let settled = excess.map(|bytes| self.settled.lock().forecast(bytes, since, now));
+        [healed, freed, settled].into_iter().flatten().max()
     }
 
     /// What has to be settled until the last record that found no room finds some.

@@ -57,7 +57,7 @@ impl Reply {
             write("limit", limit);
         }
         let retry_ms = refusal.retryable().then_some(match refusal {
-            Refusal::Pressure(_) => advice.pause_ms,
+            Refusal::Pressure(class) => advice.pause_ms(*class),
             _ => advice.retry_ms,
         });
         if let Some(retry_ms) = retry_ms {
@@ -80,7 +80,7 @@ fn close(body: &mut String, advice: Advice) {
         body.push_str(if comma.is_empty() { ",\"limits\":[" } else { comma });
         comma = ",";
         body.extend(["[", number.format(class), ","]);
-        body.extend([number.format(advice.pause_ms), "]"]);
+        body.extend([number.format(advice.pause_ms(class)), "]"]);
     }
     if !comma.is_empty() {
         body.push(']');
@@ -95,7 +95,7 @@ fn close(body: &mut String, advice: Advice) {
 mod tests {
     use super::*;
 
-    const CALM: Advice = Advice { level: 0, retry_ms: 5_000, pause_ms: 10_000 };
+    const CALM: Advice = Advice { level: 0, retry_ms: 5_000, calm_ms: 0, hold_ms: 10_000 };
 
     fn settled(advice: Advice) -> String {
         Reply::settled(Uuid::nil(), 2, 0, [(3, "too_large")].into_iter(), 7, advice).body
@@ -122,16 +122,17 @@ mod tests {
         for (level, said) in [
             (1, r#","pressure":1}"#),
             (2, r#","limits":[[2,10000]],"pressure":2}"#),
-            (3, r#","limits":[[1,10000],[2,10000]],"pressure":3}"#),
+            (3, r#","limits":[[1,10000],[2,20000]],"pressure":3}"#),
         ] {
             let advice = Advice { level, ..CALM };
             assert!(settled(advice).ends_with(&format!(r#""config":7{said}"#)));
             let reply = Reply::refused(&Refusal::Busy, advice);
             assert!(reply.body.ends_with(&format!(r#""retry_ms":5000{said}"#)), "{}", reply.body);
             let reply = Reply::refused(&Refusal::Pressure(2), advice);
-            let pause = format!(r#""reason":"pressure","retry_ms":10000{said}"#);
+            let pause_ms = advice.pause_ms(2);
+            let pause = format!(r#""reason":"pressure","retry_ms":{pause_ms}{said}"#);
             assert!(reply.body.ends_with(&pause), "{}", reply.body);
-            assert_eq!((reply.status, reply.retry_ms), (503, Some(10_000)));
+            assert_eq!((reply.status, reply.retry_ms), (503, Some(pause_ms)));
             assert!(serde_json::from_str::<serde_json::Value>(&reply.body).is_ok());
         }
     }

@@ -64,6 +64,14 @@ fn events_lie_under_their_lane_and_their_hour() {
 }
 
 #[test]
+fn a_second_gateway_on_the_same_data_is_refused() {
+    let served = Served::start(|_| ());
+    let settings = served.settings();
+    let error = tidegate::gateway::Gateway::start(settings, None).err().expect("refused");
+    assert!(error.to_string().contains("another process"), "{error}");
+}
+
+#[test]
 fn a_restart_keeps_everything_and_doubles_nothing() {
     let mut served = Served::start(|settings| settings.store.checkpoint_ms = 3_600_000);
     let mut sent = Vec::new();

@@ -46,6 +46,8 @@ pub enum Arrivals {
         /// What arrived in each lane.
         lanes: Lanes,
     },
+    /// In several places, of which together they have to have everything.
+    Several(Vec<Arrivals>),
     /// NDJSON files below a folder.
     Files {
         /// The folder.
@@ -70,17 +72,25 @@ impl Arrivals {
 
     /// Whether tier 1 can be judged: the embedded store keeps it in the journal's own format.
     pub fn has_tier1(&self) -> bool {
-        matches!(self, Self::Kafka { .. })
+        !matches!(self, Self::Files { .. })
     }
 
     /// Records in the dead-letter topic.
     pub fn dead_letters(&self) -> u64 {
-        if let Self::Kafka { dead, .. } = self { *dead } else { 0 }
+        match self {
+            Self::Kafka { dead, .. } => *dead,
+            Self::Several(places) => places.iter().map(Self::dead_letters).sum(),
+            Self::Files { .. } => 0,
+        }
     }
 
-    /// The counts of lanes, where there are any.
+    /// The counts of lanes, where there are any; of several places those of the first.
     pub fn lanes(&mut self) -> Option<&mut Lanes> {
-        if let Self::Kafka { lanes, .. } = self { Some(lanes) } else { None }
+        match self {
+            Self::Kafka { lanes, .. } => Some(lanes),
+            Self::Several(places) => places.first_mut().and_then(Self::lanes),
+            Self::Files { .. } => None,
+        }
     }
 
     /// Shows the judge what is new; returns how many values that were.
@@ -113,6 +123,9 @@ impl Arrivals {
                     })?;
                 }
                 Ok(count)
+            }
+            Self::Several(places) => {
+                places.iter_mut().try_fold(0, |count, place| Ok(count + place.pass(judge)?))
             }
             Self::Files { dir, read } => {
                 let mut count = 0;
@@ -157,6 +170,7 @@ impl Arrivals {
                 readers.clear();
                 *dead = 0;
             }
+            Self::Several(places) => places.iter_mut().for_each(Self::rewind),
             Self::Files { read, .. } => read.clear(),
         }
     }

@@ -9,7 +9,7 @@ use crate::record::Recorder;
 fn report() -> Report {
     let recorder = Recorder::default();
     for ms in 1..=100 {
-        recorder.attempt(Phase::Before, "200", Some(Duration::from_millis(ms)));
+        recorder.attempt(Phase::Before, 1, "200", Some(Duration::from_millis(ms)));
     }
     recorder.add(|totals| totals.accepted = 4900);
     recorder.add(|totals| totals.filtered = 100);

@@ -135,7 +135,8 @@ impl Client {
     async fn attempt(&mut self, trip: &mut Trip<'_>) -> Result<Verdict, Broken> {
         let crowd = Arc::clone(&self.crowd);
         let phase = crowd.recorder.phase();
-        let note = |status: &str, reply| crowd.recorder.attempt(phase, status, reply);
+        let class = trip.origin.class;
+        let note = |status: &str, reply| crowd.recorder.attempt(phase, class, status, reply);
         let sealed = trip.sealed;
         trip.attempts += 1;
         if trip.attempts > 1 {
@@ -167,7 +168,7 @@ impl Client {
                 note(&answer.status.to_string(), None);
                 if answer.status == 503 {
                     let told = retry_after.and_then(|text| text.trim().parse().ok());
-                    crowd.recorder.refused(told.map(Duration::from_secs));
+                    crowd.recorder.refused(class, told.map(Duration::from_secs));
                 }
             }
         }

@@ -3,6 +3,7 @@
 //!
 //! Every case mends what it broke with its own last steps, so that cases can be interleaved.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -64,6 +65,16 @@ pub enum Place {
     Tmpfs,
 }
 
+/// What a second cluster is for, as `kafka.second.mode` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Second {
+    /// It takes what the first one cannot.
+    Failover,
+    /// Both get everything.
+    Mirror,
+}
+
 /// What is built before the load begins.
 #[expect(clippy::struct_excessive_bools, reason = "each is a part of the stage, there or not")]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -77,6 +88,9 @@ pub struct Stage {
     pub partitions: u32,
     /// Replicas of each topic; with 3, two have to be in sync.
     pub replication: u32,
+    /// A second cluster, of one broker.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second: Option<Second>,
     /// Whether brokers check who may do what.
     pub authorizer: bool,
     /// Whether a proxy that can be poisoned stands before the first broker.
@@ -100,6 +114,7 @@ impl Default for Stage {
             brokers: 1,
             partitions: 1,
             replication: 1,
+            second: None,
             authorizer: false,
             proxy: false,
             disk: Place::Folder,
@@ -170,7 +185,9 @@ pub struct Expect {
     /// Dead letters that there may be. Default 0.
     pub buried_max: u64,
     /// What the gateway's metrics must have reached at the end: name and least value.
-    pub metrics_min: std::collections::BTreeMap<String, f64>,
+    pub metrics_min: BTreeMap<String, f64>,
+    /// What they must not have gone beyond.
+    pub metrics_max: BTreeMap<String, f64>,
 }
 
 /// Where the cases of this workspace are.

@@ -21,6 +21,7 @@ use case::Case;
 use outcome::{Outcome, Verdict};
 
 pub mod case;
+pub mod clusters;
 pub mod cut;
 pub mod disk;
 pub mod evidence;

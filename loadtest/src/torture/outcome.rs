@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::case::{Case, Expect};
+use super::clusters::Cluster;
 use super::timeline::Moment;
 use super::watch::{Sample, Seen, metric};
 use super::{cut, step::Step};
@@ -50,6 +51,8 @@ pub struct Outcome {
     pub evidence: Vec<String>,
     /// The verdicts on copies of the disk.
     pub cuts: Vec<cut::Verdict>,
+    /// The books of each cluster, where there are two.
+    pub clusters: Vec<Cluster>,
     /// Records in the dead-letter topic.
     pub dead_letters: u64,
     /// What was done when.
@@ -110,6 +113,8 @@ pub struct Ledger {
     pub retry_after: [u64; 2],
     /// What they said, and how long it was until the next 200; medians, milliseconds.
     pub retry_said_was_ms: [f64; 2],
+    /// Waits that were told right within a factor of two, too short, too long.
+    pub retry_judged: [u64; 3],
     /// p50 and p99 of replies 200 in milliseconds, by phase.
     pub reply_ms: BTreeMap<Phase, [f64; 2]>,
     /// p99 of `/healthz` in milliseconds, by phase.
@@ -136,6 +141,7 @@ impl Outcome {
             examples: Vec::new(),
             evidence: Vec::new(),
             cuts: Vec::new(),
+            clusters: Vec::new(),
             dead_letters: 0,
             timeline: Vec::new(),
             samples: Vec::new(),
@@ -169,6 +175,7 @@ impl Outcome {
         ledger.retry_after = [silence.told, silence.untold];
         let median = |times: &hdrhistogram::Histogram<u64>| times.value_at_quantile(0.5) as f64;
         ledger.retry_said_was_ms = [median(&silence.said) / 1e3, median(&silence.was) / 1e3];
+        ledger.retry_judged = silence.judged;
         for stretch in &record.stretches {
             let at = |quantile| stretch.reply.value_at_quantile(quantile) as f64 / 1000.0;
             ledger.reply_ms.insert(stretch.phase, [at(0.5), at(0.99)]);
@@ -251,6 +258,9 @@ impl Expect {
         over("given_up", ledger.given_up as f64, number(self.given_up_max));
         over("excused", ledger.excused as f64, number(self.excused_max));
         over("buried", ledger.buried as f64, Some(self.buried_max as f64));
+        for (name, max) in &self.metrics_max {
+            over(name, metric(metrics, name), Some(*max));
+        }
         let [told, untold] = ledger.retry_after;
         if self.retry_after {
             over("503 without Retry-After", untold as f64, Some(0.0));

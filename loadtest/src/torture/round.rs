@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, ensure};
 
 use super::case::Case;
-use super::evidence;
 use super::outcome::{Ledger, Outcome, Verdict};
 use super::scene::Scene;
 use super::stage;
 use super::timeline::Timeline;
 use super::watch::metric;
+use super::{clusters, evidence};
 use crate::clock::now_ms;
 use crate::judge::Judge;
 use crate::judge::arrival::Arrivals;
@@ -121,6 +121,7 @@ fn verdict(scene: &mut Scene, outcome: &mut Outcome) -> anyhow::Result<()> {
     }
     let begun = Instant::now();
     settle(&mut arrivals, &mut judge, scene)?;
+    clusters::await_mirror(scene)?;
     outcome.ledger.arrived_s = begun.elapsed().as_secs_f64();
     let late = judge.events_missing() > 0;
     let drained = scene.await_drained(if late { 0 } else { DRAIN_MS });
@@ -138,6 +139,8 @@ fn verdict(scene: &mut Scene, outcome: &mut Outcome) -> anyhow::Result<()> {
     }
     let (one, two) = judge.tiers();
     outcome.judged(arrivals.has_tier1().then_some(one), two, judge.examples());
+    outcome.clusters = clusters::read(scene)?;
+    outcome.broken.extend(clusters::faults(&outcome.clusters, scene.stage.second));
     outcome.lanes = arrivals.lanes().map(|lanes| lanes.lines()).unwrap_or_default();
     if let Some((number, row)) = judge.first_missing() {
         outcome.evidence = evidence::of(scene, &judge, number, row);

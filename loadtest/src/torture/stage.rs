@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
-use super::case::{self, Case, Place};
+use super::case::{self, Case, Place, Second};
 use super::disk::{self, Disk};
 use super::proxy::{self, Proxy};
 use super::scene::{Scene, State};
@@ -66,6 +66,7 @@ pub fn build(
     if let Some(proxy) = &proxy {
         options.brokers = format!("127.0.0.1:{}", proxy.port());
     }
+    let second = second(stage, &mut options)?;
     let root = disk.as_ref().map_or_else(|| home.path(), Disk::path);
     // As the kernel names it, for the library that looks at open files.
     let data_dir = root.canonicalize()?.join("data");
@@ -84,6 +85,7 @@ pub fn build(
     let mut scene = Scene {
         gateway,
         brokers: brokers.into_iter().map(|broker| (broker, State::Up)).collect(),
+        second: second.map(|broker| (broker, State::Up)),
         proxy,
         disk,
         shim,
@@ -97,6 +99,7 @@ pub fn build(
         starts_ms: Vec::new(),
         broken_disk: false,
         sick_disk: false,
+        few_files: false,
         waits_for_disk: false,
         kafka_gone_ms: None,
         random: Random::new(seed),
@@ -111,6 +114,20 @@ pub fn build(
 /// The addresses of brokers, as clients want them.
 pub(super) fn bootstrap<'a>(brokers: impl IntoIterator<Item = &'a Broker>) -> String {
     brokers.into_iter().map(Broker::addr).collect::<Vec<_>>().join(",")
+}
+
+/// The second cluster, and the options that name it.
+fn second(stage: &case::Stage, options: &mut GatewayOptions) -> anyhow::Result<Option<Broker>> {
+    let Some(mode) = stage.second else { return Ok(None) };
+    let broker = Broker::start(BrokerOptions::default())?;
+    let mode = match mode {
+        Second::Failover => "failover",
+        Second::Mirror => "mirror",
+    };
+    let named = format!("[kafka.second]\nbrokers = {:?}\nmode = {mode:?}", broker.addr());
+    let named: toml::Table = named.parse().context("the second cluster's options")?;
+    configuration::merge(&mut options.configuration, named);
+    Ok(Some(broker))
 }
 
 fn kafka(stage: &case::Stage) -> anyhow::Result<(Vec<Broker>, Option<Proxy>)> {

@@ -47,6 +47,8 @@ pub enum Step {
     StopGateway { times: u32, every_ms: Span },
     /// Something happens to the broker with this number, from 1.
     Broker { node: usize, act: Act },
+    /// Something happens to the broker of the second cluster.
+    SecondBroker { act: Act },
     /// A topic goes, with everything in it.
     DeleteTopic { topic: String },
     /// It comes back as `tidegate topics apply` makes it.
@@ -87,6 +89,10 @@ pub enum Step {
     Antidote,
     /// The gateway's wall clock is off by so many seconds.
     SetClock { offset_s: i64 },
+    /// The gateway's process may open so many files more than it has open at that moment.
+    LimitFiles { more: u64 },
+    /// As many as before again.
+    UnlimitFiles,
     /// Damages closed segments of the journal while the gateway is stopped.
     DamageJournal { flips: u32, cuts: u32 },
     /// Another phase of the load begins: draining or after.

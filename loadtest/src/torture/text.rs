@@ -25,6 +25,9 @@ impl Display for Outcome {
         for line in &self.evidence {
             writeln!(to, "  {line}")?;
         }
+        for cluster in &self.clusters {
+            writeln!(to, "  {cluster}")?;
+        }
         for cut in self.cuts.iter().filter(|cut| !cut.is_clean()) {
             writeln!(to, "  cut {}: {:?}", cut.number, cut.error)?;
             for line in cut.examples.iter().take(CUT_EXAMPLES_MAX) {
@@ -97,9 +100,11 @@ impl Display for Ledger {
         let [told, untold] = self.retry_after;
         if told + untold > 0 {
             let [said, was] = self.retry_said_was_ms;
+            let [right, short, long] = self.retry_judged;
             write!(
                 to,
-                ", Retry-After on {told} of {} (said {said:.0} ms, was {was:.0})",
+                ", Retry-After on {told} of {} (said {said:.0} ms, was {was:.0}; {right} right \
+                 within a factor of two, {short} too short, {long} too long)",
                 told + untold
             )?;
         }

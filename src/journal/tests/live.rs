@@ -32,6 +32,25 @@ fn a_full_journal_refuses_records_and_takes_settlements_until_it_is_drained() {
 }
 
 #[test]
+fn a_limit_below_what_is_owed_stops_records_and_deletes_nothing() {
+    let disk = Memory::default();
+    let (journal, mut writer, _) = begin(&disk);
+    for number in 1..=10 {
+        commit(&journal, &mut writer, number, 700);
+    }
+    journal.close();
+    drop((journal, writer));
+    let limits = Settings { bytes_max: 2_000, segment_bytes: 1_000, ..settings() };
+    let (journal, mut writer, _) = begin_with(&disk, &limits);
+    assert!(journal.usage().owed_bytes > 2_000);
+    assert!(matches!(append(&journal, 11, 10).refusal(), Some(Error::Full { .. })));
+    assert_eq!(journal.trim(u64::MAX, 0, 0, i64::MAX).unwrap(), 0);
+    assert_eq!(seqs(&mut journal.reader(0)).len(), 10);
+    journal.set_owed_from("kafka", journal.synced() + 1);
+    assert!(append(&journal, 11, 10).wait_after(&mut writer).is_ok());
+}
+
+#[test]
 fn a_full_queue_refuses_at_once() {
     let (journal, mut writer, _) = begin(&Memory::default());
     let mut waiting = Vec::new();

@@ -49,6 +49,11 @@ impl Served {
         }
     }
 
+    /// What it runs with.
+    pub(crate) fn settings(&self) -> Settings {
+        self.settings.clone()
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.gateway.as_ref().expect("a gateway that runs").ingest_address()
     }

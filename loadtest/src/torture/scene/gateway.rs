@@ -1,8 +1,9 @@
 //! Steps that are done to the gateway's process and to its disk.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 
 use super::Scene;
 use crate::clock::poll_until;
@@ -22,6 +23,26 @@ impl Scene {
             } else {
                 self.timeline.keep(what);
             }
+        }
+        Ok(())
+    }
+
+    /// Leaves the process that runs now so many files to open, or as many as it wants.
+    pub(super) fn limit_files(&mut self, more: Option<u64>) -> anyhow::Result<()> {
+        let process = self.gateway.id().context("the gateway does not run")?;
+        let open = std::fs::read_dir(format!("/proc/{process}/fd"))?.count() as u64;
+        let limit = more.map_or(FILES_AGAIN, |more| open + more);
+        let done = Command::new("prlimit")
+            .args([format!("--pid={process}"), format!("--nofile={limit}:")])
+            .status()
+            .context("prlimit (util-linux)")?;
+        ensure!(done.success(), "prlimit: {done}");
+        self.timeline.note(format!("{open} files are open, {limit} may be"));
+        self.few_files = more.is_some();
+        // A gateway that is started meanwhile has a limit of its own again.
+        self.sick_disk = self.few_files;
+        if !self.few_files {
+            self.disk_is_well()?;
         }
         Ok(())
     }
@@ -103,5 +124,7 @@ impl Scene {
     }
 }
 
+/// What a process may open when nothing is broken.
+const FILES_AGAIN: u64 = 4096;
 /// Of many kills only some are shown.
 const TOLD_EVERY: u32 = 25;

@@ -4,30 +4,27 @@ use anyhow::{Context, bail};
 use rdkafka::Message as _;
 
 use super::{Scene, State};
+use crate::broker::Broker;
 use crate::torture::step::Act;
 
 impl Scene {
     pub(super) fn broker(&mut self, node: usize, act: Act) -> anyhow::Result<()> {
         let at = node.checked_sub(1).context("brokers are counted from 1")?;
-        let (broker, state) = self.brokers.get_mut(at).context("there is no such broker")?;
-        match (act, *state) {
-            (Act::Kill, _) => broker.kill()?,
-            (Act::Stop, State::Up | State::Down) => broker.stop()?,
-            (Act::Stop, State::Paused) => bail!("a paused broker cannot stop"),
-            (Act::Start, State::Down) => broker.restart()?,
-            (Act::Pause, State::Up) => broker.pause()?,
-            (Act::Resume, State::Paused) => broker.resume()?,
-            // In an interleaving somebody else may have done it.
-            (Act::Start | Act::Pause | Act::Resume, _) => return Ok(()),
+        let broker = self.brokers.get_mut(at).context("there is no such broker")?;
+        if !deal(broker, act)? {
+            return Ok(());
         }
-        *state = match act {
-            Act::Kill | Act::Stop => State::Down,
-            Act::Start | Act::Resume => State::Up,
-            Act::Pause => State::Paused,
-        };
-        self.timeline.note(format!("broker {node}: {state:?}"));
+        self.timeline.note(format!("broker {node}: {:?}", broker.1));
         let gone = self.brokers.iter().all(|(_, state)| *state == State::Down);
         self.kafka_gone_ms = gone.then(|| self.crowd.claims.now_ms());
+        Ok(())
+    }
+
+    pub(super) fn second_broker(&mut self, act: Act) -> anyhow::Result<()> {
+        let broker = self.second.as_mut().context("this step needs stage.second")?;
+        if deal(broker, act)? {
+            self.timeline.note(format!("the second cluster's broker: {:?}", broker.1));
+        }
         Ok(())
     }
 
@@ -78,10 +75,29 @@ impl Scene {
         Ok(())
     }
 
-    fn first_broker(&self) -> anyhow::Result<&crate::broker::Broker> {
+    fn first_broker(&self) -> anyhow::Result<&Broker> {
         self.brokers.first().map(|(broker, _)| broker).context("this step needs mode kafka")
     }
 }
 
 /// A broker takes records for a topic a moment longer than the deletion is confirmed.
 const BELATED_MS: u32 = 1000;
+
+/// Does it; `false` when there was nothing to do, because in an interleaving somebody else did it.
+fn deal((broker, state): &mut (Broker, State), act: Act) -> anyhow::Result<bool> {
+    match (act, *state) {
+        (Act::Kill, _) => broker.kill()?,
+        (Act::Stop, State::Up | State::Down) => broker.stop()?,
+        (Act::Stop, State::Paused) => bail!("a paused broker cannot stop"),
+        (Act::Start, State::Down) => broker.restart()?,
+        (Act::Pause, State::Up) => broker.pause()?,
+        (Act::Resume, State::Paused) => broker.resume()?,
+        (Act::Start | Act::Pause | Act::Resume, _) => return Ok(false),
+    }
+    *state = match act {
+        Act::Kill | Act::Stop => State::Down,
+        Act::Start | Act::Resume => State::Up,
+        Act::Pause => State::Paused,
+    };
+    Ok(true)
+}

@@ -46,12 +46,15 @@ pub(super) enum State {
 }
 
 /// The standing scene. Fields are dropped in order: processes before the disks that they use.
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing that is broken, or not")]
 #[derive(Debug)]
 pub struct Scene {
     /// The gateway that suffers.
     pub gateway: Gateway,
     /// The brokers behind it.
     pub(super) brokers: Vec<(Broker, State)>,
+    /// The broker of the second cluster.
+    pub(super) second: Option<(Broker, State)>,
     pub(super) proxy: Option<Proxy>,
     pub(super) disk: Option<Disk>,
     pub(super) shim: Option<Shim>,
@@ -74,6 +77,8 @@ pub struct Scene {
     pub(super) broken_disk: bool,
     /// Whether the disk is full or fails at the moment, so that a gateway need not start on it.
     pub(super) sick_disk: bool,
+    /// Whether the gateway's process may open only a few files.
+    pub(super) few_files: bool,
     /// Whether a start has failed for that reason; the next mending starts it again.
     pub(super) waits_for_disk: bool,
     /// Since when no broker is there, on the claims' clock.
@@ -97,6 +102,7 @@ impl Scene {
             Step::KillGateway { times, every_ms } => self.kill_gateway(*times, *every_ms)?,
             Step::StopGateway { times, every_ms } => self.stop_gateway(*times, *every_ms)?,
             Step::Broker { node, act } => self.broker(*node, *act)?,
+            Step::SecondBroker { act } => self.second_broker(*act)?,
             Step::DeleteTopic { topic } => self.delete_topic(topic)?,
             Step::ApplyTopics => self.apply_topics()?,
             Step::WidenTopic { topic, partitions } => self.topics()?.widen(topic, *partitions)?,
@@ -141,6 +147,8 @@ impl Scene {
             }
             Step::Antidote => self.proxy.as_ref().context("no proxy")?.clean()?,
             Step::SetClock { offset_s } => self.shim()?.clock(*offset_s)?,
+            Step::LimitFiles { more } => self.limit_files(Some(*more))?,
+            Step::UnlimitFiles => self.limit_files(None)?,
             Step::DamageJournal { flips, cuts } => self.damage_journal(*flips, *cuts)?,
             Step::Enter { phase } => self.crowd.recorder.enter(*phase),
             Step::TimeRestart => self.time_restart()?,
@@ -162,7 +170,7 @@ impl Scene {
         if let Some(proxy) = &self.proxy {
             proxy.clean()?;
         }
-        for (broker, state) in &mut self.brokers {
+        for (broker, state) in self.brokers.iter_mut().chain(&mut self.second) {
             match state {
                 State::Up => {}
                 State::Down => broker.restart()?,
@@ -177,6 +185,9 @@ impl Scene {
             disk.free()?;
         }
         self.disk_is_well()?;
+        if self.few_files {
+            self.limit_files(None)?;
+        }
         if let Some(status) = self.gateway.ended()? {
             let log = self.gateway.log();
             self.start_gateway()?;
@@ -188,9 +199,21 @@ impl Scene {
     /// Where events arrive, from the beginning.
     pub fn arrivals(&self) -> Arrivals {
         match self.stage.mode {
+            // With a mirror the first has to have everything, and so has the second, by itself.
+            Mode::Kafka if self.stage.second == Some(case::Second::Failover) => {
+                let clusters = self.clusters();
+                Arrivals::Several(clusters.iter().map(|(_, at)| Arrivals::in_kafka(at)).collect())
+            }
             Mode::Kafka => Arrivals::in_kafka(&self.bootstrap()),
             Mode::Embedded => Arrivals::in_files(&self.gateway.data_dir().join("events")),
         }
+    }
+
+    /// The clusters and their addresses, if there are two.
+    pub fn clusters(&self) -> Vec<(&'static str, String)> {
+        let second = self.second.iter().map(|(broker, _)| ("second", broker.addr()));
+        let first = second.clone().map(|_| ("first", self.bootstrap()));
+        first.chain(second).collect()
     }
 
     /// The folder of the round's own files.

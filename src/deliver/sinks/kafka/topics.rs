@@ -119,6 +119,10 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 /// How long a start may wait for a cluster to tell its limits.
 const START_PATIENCE: Duration = Duration::from_millis(1_500);
+/// The same if it has told them before.
+const AGAIN_PATIENCE: Duration = Duration::from_millis(400);
+/// What of it is left for the second question at least.
+const START_PATIENCE_MIN: Duration = Duration::from_millis(200);
 
 /// Compares the cluster's topics with what is wanted.
 pub fn compare(settings: &super::Settings, wanted: &[Wanted]) -> Result<Vec<Difference>, Error> {
@@ -180,14 +184,31 @@ fn wait_until_known(client: &AdminClient<DefaultClientContext>, differences: &[D
 }
 
 /// The smallest `max.message.bytes` of these topics; `None` while the cluster does not tell.
-pub fn record_bytes_max(settings: &super::Settings, topics: &[String]) -> Option<u64> {
+/// Asked at start-up, when an absent cluster is normal: so this does not wait long, and even less
+/// if it was told `before`.
+pub fn record_bytes_max(
+    settings: &super::Settings,
+    topics: &[String],
+    before: bool,
+) -> Option<u64> {
     let client = client(settings).ok()?;
-    // Asked at start-up, when an absent cluster is normal: so this does not wait long.
-    client.inner().fetch_metadata(None, START_PATIENCE).ok()?;
-    topics
-        .iter()
-        .filter_map(|topic| properties(&client, topic, |_| true).ok())
-        .filter_map(|there| there.get("max.message.bytes")?.parse().ok())
+    let patience = if before { AGAIN_PATIENCE } else { START_PATIENCE };
+    let until = Instant::now() + patience;
+    let metadata = client.inner().fetch_metadata(None, patience).ok()?;
+    let there = |topic: &&String| metadata.topics().iter().any(|there| there.name() == *topic);
+    let wanted: Vec<_> =
+        topics.iter().filter(there).map(|topic| ResourceSpecifier::Topic(topic)).collect();
+    if wanted.is_empty() {
+        return None;
+    }
+    // A broker may freeze in between, so one question for all of them, in what is left.
+    let left = until.saturating_duration_since(Instant::now()).max(START_PATIENCE_MIN);
+    let patience = AdminOptions::new().request_timeout(Some(left));
+    let described = block_on(client.describe_configs(&wanted, &patience)).ok()?;
+    let entries = described.into_iter().flatten().flat_map(|resource| resource.entries);
+    entries
+        .filter(|entry| entry.name == "max.message.bytes")
+        .filter_map(|entry| entry.value?.parse().ok())
         .min()
 }
 
