@@ -105,7 +105,9 @@ fn inflate(body: &[u8], coding: Coding) -> Result<Vec<u8>, Refusal> {
     let fresh = decode(body, coding, &LIMITS, &mut scratch).map(<[u8]>::to_vec);
     USED.with_borrow_mut(|scratch| {
         let used = decode(body, coding, &LIMITS, scratch);
-        assert!(used == fresh.as_deref().map_err(Clone::clone), "what came before shows");
+        // Which fault of a refused body is met first depends on the room that is there already,
+        // so that only the refusal itself is compared.
+        assert!(used.ok() == fresh.as_deref().ok(), "what came before shows");
     });
     if let Ok(plain) = &fresh {
         let bytes = plain.len() as u64;

@@ -53,7 +53,9 @@ pub fn forwarded(data: &[u8]) {
         headers.append(&name, HeaderValue::from_static(added));
         assert_eq!(forwarded::client(&headers, form, &trusted, proxy), client);
         let last = data.split(|byte| *byte == b'\n').next_back().unwrap_or_default();
-        if let Ok(value) = HeaderValue::from_bytes(&[last, b", ", added.as_bytes()].concat()) {
+        // A line with a byte beyond ASCII is unreadable as a whole today, and hides the client.
+        let line = [last, b", ", added.as_bytes()].concat();
+        if let Some(value) = HeaderValue::from_bytes(&line).ok().filter(|it| it.to_str().is_ok()) {
             glued.append(&name, value);
             assert_eq!(forwarded::client(&glued, form, &trusted, proxy), client);
         }
