@@ -123,6 +123,7 @@ test("cluster and worker threads share one store and send nothing twice", async 
     });`,
     { eval: true },
   );
+  const ended = new Promise((resolve) => worker.on("exit", resolve));
   const code = `const cluster = (await import("node:cluster")).default;
     if (cluster.isPrimary) { for (let i = 0; i < 3; i++) cluster.fork(); }
     else { const c = init(${JSON.stringify(options)}); for (let i = 0; i < 30; i++) c.track("cluster", { i }); await c.close(); process.disconnect(); }`;
@@ -131,7 +132,7 @@ test("cluster and worker threads share one store and send nothing twice", async 
   await new Promise((resolve) =>
     spawn(process.execPath, [path], { stdio: "inherit" }).on("exit", resolve),
   );
-  await new Promise((resolve) => worker.on("exit", resolve));
+  await ended;
   const all = g.sends.flatMap((send) => send.events.map((event) => event.id));
   assert.equal(all.length, 120);
   assert.equal(new Set(all).size, 120);
