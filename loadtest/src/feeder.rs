@@ -175,7 +175,6 @@ mod tests {
         numbers.sort_unstable();
         assert!(numbers.into_iter().eq(0..30));
         assert_eq!(feeder.taken(), 30);
-        assert!(feeder.cpu_s() > 0.0);
     }
 
     #[test]

@@ -36,15 +36,17 @@ pub fn client(headers: &HeaderMap, form: Form, trusted: &Networks, nearest: IpAd
     };
     let mut last = nearest;
     let values = headers.get_all(name);
-    let hops = values.iter().rev().flat_map(|value| value.to_str().unwrap_or("?").rsplit(','));
+    // Hop by hop, as bytes: what a client wrote on the left must not make the rest unreadable.
+    let comma = |byte: &u8| *byte == b',';
+    let hops = values.iter().rev().flat_map(|value| value.as_bytes().rsplit(comma));
     for hop in hops.take(HOPS_MAX) {
         if !trusted.contain(last) {
             break;
         }
-        let hop = match form {
+        let hop = std::str::from_utf8(hop).ok().and_then(|hop| match form {
             Form::XForwardedFor => address(hop),
             Form::Forwarded => node(hop).and_then(address),
-        };
+        });
         // Hidden or damaged: nothing left of it can be placed.
         let Some(hop) = hop else { break };
         last = hop;
@@ -80,7 +82,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         for value in values {
             let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
-            headers.append(name, value.parse().expect("a value"));
+            headers.append(name, value.as_bytes().try_into().expect("a value"));
         }
         let nearest = IpAddr::from([10, 0, 0, 1]);
         client(&headers, form, &Networks::new(&networks), nearest).to_string()
@@ -98,6 +100,7 @@ mod tests {
         assert_eq!(ask(&["6.6.6.6, unknown, 10.1.1.1"]), "10.1.1.1", "nothing left of damage");
         assert_eq!(ask(&["10.3.3.3, 10.2.2.2"]), "10.3.3.3", "all trusted");
         assert_eq!(ask(&["::ffff:192.0.2.9"]), "192.0.2.9");
+        assert_eq!(ask(&["\u{e9}, 192.0.2.1"]), "192.0.2.1", "bytes that nobody can read");
     }
 
     #[test]

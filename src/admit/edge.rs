@@ -11,7 +11,7 @@ use arc_swap::ArcSwap;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, HeaderValue};
-use hyper::{Request, Version};
+use hyper::{Method, Request, Version};
 use tokio::task::JoinHandle;
 use tower::Service as _;
 
@@ -51,9 +51,14 @@ impl Edge {
         // Read once: a change must never show in the middle of a request.
         let policy = self.policy.load_full();
         let (found, route) = routes::find(request.method(), request.uri().path());
+        let tunnels = *request.method() == Method::CONNECT && request.version() != Version::HTTP_2;
         let now_ns = self.counters.ns(started);
         let arrival = Arrival { request, found, peer, now_ns };
-        let Ok(answer) = layers::stack(self, &policy).call(arrival).await;
+        let Ok(mut answer) = layers::stack(self, &policy).call(arrival).await;
+        if tunnels {
+            // Whatever follows was meant for somebody else, and is no request.
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         observe(route, &answer, started);
         answer
     }
