@@ -248,7 +248,10 @@ fn code(text: &str) -> &str {
 }
 
 fn all_sources() -> Vec<(PathBuf, String)> {
-    ["src", "tests/suite", "loadtest/src", "benches"].into_iter().flat_map(sources).collect()
+    ["src", "tests/suite", "loadtest/src", "benches", "sdk/harness/src"]
+        .into_iter()
+        .flat_map(sources)
+        .collect()
 }
 
 fn sources(dir: &str) -> Vec<(PathBuf, String)> {

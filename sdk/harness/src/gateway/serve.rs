@@ -218,7 +218,8 @@ fn date(unix_s: i64, form: Form) -> String {
         "[weekday], [day]-[month repr:short]-[year repr:last_two] [hour]:[minute]:[second] GMT"
     );
     let asctime = format_description!(
-        "[weekday repr:short] [month repr:short] [day padding:space] [hour]:[minute]:[second] [year]"
+        "[weekday repr:short] [month repr:short] [day padding:space] \
+         [hour]:[minute]:[second] [year]"
     );
     let text = match form {
         Form::Imf => moment.format(&imf),

@@ -14,7 +14,8 @@ const EPOCH: &str = "01980000-0000-7000-8000-0000000000e1";
 fn header(batch: u32, count: u32, report: &str) -> String {
     format!(
         "{{\"tidegate\":1,\"batch\":\"01980000-0000-7000-8000-{batch:012x}\",\"sdk\":\"f/1\",\
-         \"instance\":\"i\",\"epoch\":\"{EPOCH}\",\"class\":1,\"count\":{count},\"report\":{report}}}\n"
+         \"instance\":\"i\",\"epoch\":\"{EPOCH}\",\"class\":1,\"count\":{count},\
+         \"report\":{report}}}\n"
     )
 }
 
