@@ -225,6 +225,11 @@ impl Dedupe {
 }
 
 impl Rest {
+    /// Whether these reports are among those that are waited for.
+    pub fn follows(&self, tracker: &Arc<Tracker>) -> bool {
+        self.open.iter().any(|(_, open)| Arc::ptr_eq(open, tracker))
+    }
+
     fn is_unknown(&self) -> bool {
         self.owed.is_empty() && self.open.is_empty()
     }

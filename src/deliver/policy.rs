@@ -307,6 +307,8 @@ impl Deliver {
         let mut rest = Rest { owed: queued, open: open.collect() };
         for (place, (_, mask), tracker) in shares {
             match tracker {
+                // One tracker may be late for the journal and for a park log; it is followed once.
+                Some(tracker) if rest.follows(&tracker) => {}
                 Some(tracker) => rest.open.push((place, tracker)),
                 None => rest.owed.get_mut(place).into_iter().for_each(|owed| owed.extend(&mask)),
             }
