@@ -63,3 +63,26 @@ def test_preforked_workers() -> None:
         }
         assert len(set(pids.values())) == len(pids) >= 2
         assert server.pid in pids
+
+
+def test_nothing_is_imported_after_init(tmp_path: Path) -> None:
+    """A fork while a thread imports leaves that module locked in the child for ever."""
+    with Gateway() as gateway:
+        loaded = subprocess.run(
+            [sys.executable, "-c", _LATE, gateway.url, str(tmp_path)],
+            env={**os.environ, "PYTHONPATH": str(_ROOT / "src")},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+    assert loaded == "[]\n"
+
+
+_LATE = """
+import sys, tidegate
+client = tidegate.Client("wk_demo", sys.argv[1], store_dir=sys.argv[2])
+before = set(sys.modules)
+client.track("a", {"text": "x" * 5000})
+assert client.flush() and client.close()
+print(sorted(set(sys.modules) - before))
+"""

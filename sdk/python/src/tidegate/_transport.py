@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import encodings.idna  # noqa: F401 - else `connect` imports it: a fork meanwhile leaves it locked
 import http.client
 import os
 import select
