@@ -4,8 +4,8 @@
 //! Every limit is switched on and none is reached: rates per address and key, quotas of events and
 //! bytes. Addresses come in random order, so each request meets a cold cache line, as it does when
 //! 100,000 clients take turns. What one such line costs by itself stands beside it: a table of as
-//! many lines, of which each is read and written in the same order. The same few addresses again and
-//! again show what is left without it.
+//! many lines, of which each is read and written in the same order. The same few addresses again
+//! and again show what is left without it.
 
 use std::cell::Cell;
 use std::hint::black_box;

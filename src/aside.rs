@@ -1,9 +1,9 @@
 //! Work on large bodies, aside from everybody else: a few threads of low priority and one queue.
 //!
-//! In: a closure. Out: what it gives. A thread that answers requests must never be kept busy by one
-//! body, nor share its processor with many: while a thousand large ones wait, small ones are served.
-//! The queue is as long as the memory budget's share of large bodies lets it be. Must never lose a
-//! job, nor look into it.
+//! In: a closure. Out: what it gives. A thread that answers requests must never be kept busy by
+//! one body, nor share its processor with many: while a thousand large ones wait, small ones are
+//! served. The queue is as long as the memory budget's share of large bodies lets it be. Must never
+//! lose a job, nor look into it.
 
 use std::num::NonZero;
 use std::sync::mpsc::{Receiver, Sender, channel};

@@ -20,7 +20,7 @@ use crate::model::budget::LARGE_BODY_BYTES;
 use crate::model::{Charge, Refusal};
 use crate::telemetry::metrics as names;
 
-/// Reads to the end, or refuses; the caller closes the connection after a refusal. What is `charge`d
+/// Reads to the end, or refuses; the caller closes the connection after a refusal. The `charge`
 /// grows with a body that did not tell its length.
 pub(super) async fn read(
     body: &mut Incoming,

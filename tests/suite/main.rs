@@ -39,6 +39,9 @@ mod connections;
 /// TLS: who is shown what, who gets in, what is resumed, and certificates that change.
 mod tls;
 
+/// Certificates that change while clients come and go.
+mod swaps;
+
 /// The config centre: documents per app, kill switch, versions, tags.
 mod documents;
 

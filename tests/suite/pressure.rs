@@ -12,7 +12,7 @@ use tidegate::aside::Aside;
 use tidegate::deliver::{Dedupe, Deliver, dedupe};
 use tidegate::ingest::{Cost, Ingest};
 use tidegate::journal;
-use tidegate::model::budget::Plan;
+use tidegate::model::budget::{LARGE_BODY_BYTES, Plan};
 use tidegate::model::{Admitted, Budget, Caller, KeyKind, Part, Signal};
 use tidegate::rulebook::Rulebooks;
 use tidegate::settings::Settings;
@@ -48,14 +48,15 @@ memory_leave_percent = [40, 60, 75]
 hold_ms = 300
 ";
 
-/// The largest body, which is what a request that announces it takes from the budget.
-const ANNOUNCED: u64 = 921_600;
+/// The largest body that is not a large one, of which half the budget at most is taken: what a
+/// request that announces it takes.
+const ANNOUNCED: u64 = LARGE_BODY_BYTES;
 
 fn post(client: &mut Client, class: u8) -> Response {
     client.send(&Request::post(&format!("/v1/batch?class={class}"), "{\"type\":\"click\"}\n"))
 }
 
-/// A request of class 0 that announces a large body and sends none of it.
+/// A request of class 0 that announces such a body and sends none of it.
 fn hang(address: SocketAddr) -> Client {
     let mut client = Client::connect(address);
     let head = format!("POST /v1/batch?class=0 HTTP/1.1\r\nContent-Length: {ANNOUNCED}\r\n");
@@ -144,7 +145,7 @@ fn bulk_pauses_first_critical_is_taken_last_and_it_ends_by_itself() {
     let mut client = Client::connect(binary.address());
     assert_eq!(taken(&mut client, 0), [0, 1, 2]);
     let mut hanging = Vec::new();
-    for (held, level, expected) in [(6, 1, vec![0, 1, 2]), (8, 2, vec![0, 1]), (10, 3, vec![0])] {
+    for (held, level, expected) in [(38, 1, vec![0, 1, 2]), (50, 2, vec![0, 1]), (60, 3, vec![0])] {
         hanging.resize_with(held, || hang(binary.address()));
         reach(&mut client, level);
         assert_eq!(taken(&mut client, level), expected, "level {level}");
@@ -157,12 +158,12 @@ fn bulk_pauses_first_critical_is_taken_last_and_it_ends_by_itself() {
     let reply = bulk.read(false).expect("an answer without a body");
     assert_eq!(reply.json()["reason"], "pressure");
     // Beyond the levels: what is left is less than the next body, so that nobody gets in.
-    let body = vec![b' '; usize::try_from(ANNOUNCED).expect("small")];
+    let body = vec![b' '; 900 << 10];
     let reply = client.send(&Request::post("/v1/batch?class=0", body));
     assert_eq!((reply.status, &reply.json()["reason"]), (503, &json!("busy")), "{}", reply.text());
     assert!(reply.json()["retry_ms"].as_u64() >= Some(1_000), "{}", reply.text());
     let held = memory(&binary);
-    assert_eq!(held["bodies"], 10 * ANNOUNCED, "{held:?}");
+    assert_eq!(held["bodies"], 60 * ANNOUNCED, "{held:?}");
     drop((hanging, bulk));
     reach(&mut client, 0);
     assert_eq!(taken(&mut client, 0), [0, 1, 2]);
@@ -178,7 +179,7 @@ fn a_header_or_a_key_cannot_talk_a_batch_past_its_class() {
     let binary = Binary::start(&format!("{TINY}{keys}"));
     let address = binary.address();
     let mut hanging: Vec<_> = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..50 {
         let mut client = Client::connect(address);
         let head = format!("Host: t\r\nContent-Length: {ANNOUNCED}\r\n\r\n");
         let line = format!("POST /v1/batch?key=wk_main HTTP/1.1\r\n{head}");
@@ -262,8 +263,8 @@ fn a_full_journal_raises_the_pressure_and_a_broker_that_comes_back_ends_it() {
 fn idle(binary: &Binary) {
     eventually("all memory is given back", || {
         let parts = memory(binary);
-        let left = ["bodies", "batches", "drain"].map(|part| parts[part]);
-        (left == [0; 3]).then_some(())
+        let left = ["bodies", "large_bodies", "batches", "drain"].map(|part| parts[part]);
+        (left == [0; 4]).then_some(())
     });
 }
 

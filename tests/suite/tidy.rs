@@ -55,6 +55,7 @@ const WORDS: [(&str, &[&str]); 6] = [
             "src/admin/",
             "src/gateway/",
             "src/ingest.rs",
+            "src/aside.rs",
             "src/deliver/",
             "src/journal/",
             "src/commands/",

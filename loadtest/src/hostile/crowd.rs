@@ -1,5 +1,5 @@
-//! Many clients at the same time, each with one bomb from an address of its own: in one instant, and
-//! so that all of them are half done at the same time.
+//! Many clients at the same time, each with one bomb from an address of its own: in one instant,
+//! and so that all of them are half done at the same time.
 //!
 //! What a crowd costs in one instant is compared with the same crowd with ordinary batches: whoever
 //! comes then waits for so many others in any case.
@@ -56,8 +56,8 @@ pub fn bombs(line: &Line, report: &mut Report) -> anyhow::Result<()> {
 
 /// All in one instant.
 const AT_ONCE: Duration = Duration::ZERO;
-/// Over this time they come and send their first halves, then over as long their second ones. A body
-/// that is slower than 5 s would be too late.
+/// Over this time they come and send their first halves, then over as long their second ones. A
+/// body that is slower than 5 s would be too late.
 const SPREAD: Duration = Duration::from_secs(4);
 
 /// Throws one sort from many clients; counts what came back.
