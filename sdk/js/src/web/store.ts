@@ -1,5 +1,5 @@
 /**
- * The store of pages: IndexedDB for queues, local storage for what must be known at once (R110-R117).
+ * The store of pages: IndexedDB (R110-R117). What must be known at once is in local storage as well.
  * Entries have the key `[queue, key]`; every write checks the queue's generation in its transaction.
  */
 import type { Entry, Store, StoreFault } from "../platform.js";
@@ -31,6 +31,7 @@ const range = (id: string) => IDBKeyRange.bound([id], [id, []]);
 export function pageStore(name: string): Store & { _mode?: string } {
   const queues = new Set<Queue>();
   let opening: Promise<IDBDatabase> | undefined;
+  let opened: IDBDatabase | undefined;
   const database = (): Promise<IDBDatabase> =>
     (opening ||= new Promise<IDBDatabase>((resolve, reject) => {
       const request = indexedDB.open(name, REVISION);
@@ -40,10 +41,11 @@ export function pageStore(name: string): Store & { _mode?: string } {
       };
       request.onsuccess = () => {
         const db = request.result;
+        opened = db;
         // A newer page or a deletion must not wait for this one.
         db.onversionchange = db.onclose = () => {
           db.close();
-          opening = undefined;
+          opening = opened = undefined;
         };
         resolve(db);
       };
@@ -89,22 +91,13 @@ export function pageStore(name: string): Store & { _mode?: string } {
     return queue;
   };
   const take = claims(name);
-  /** Local storage may lag behind when the whole browser is killed; these are read from the database. */
+  /** Small texts of the database: local storage may lag behind when the whole browser is killed. */
   const kept = new Map<string, string>();
 
   const store: Store & { _mode?: string } = {
-    _get(key) {
-      try {
-        return localStorage.getItem(name + key) ?? kept.get(key) ?? null;
-      } catch {
-        return kept.get(key) ?? null;
-      }
-    },
+    _get: (key) => kept.get(key),
     _set(key, text, done) {
       kept.set(key, text);
-      try {
-        localStorage.setItem(name + key, text);
-      } catch {}
       run((q) => result(q.put(text, `.${key}`)))
         .catch(() => {})
         .then(done);
@@ -189,6 +182,19 @@ export function pageStore(name: string): Store & { _mode?: string } {
     _free(queue: any) {
       queues.delete(queue);
       queue._release();
+    },
+    _spill(queue: any, entries) {
+      // Committed here and now, without a look at the generation: a page that is about to end is told of
+      // nothing any more. A lock says that the queue is its own; a lease might be over.
+      try {
+        if (store._mode || !navigator.locks) return;
+        const tx = opened!.transaction("e", "readwrite", { durability: "relaxed" });
+        const e = tx.objectStore("e");
+        for (const [key, v] of entries)
+          if (v === null) e.delete([queue._id, key]);
+          else e.put(v, [queue._id, key]);
+        tx.commit();
+      } catch {}
     },
     _bytes: bytes,
   };
