@@ -11,7 +11,7 @@ import { REASONS, Reason } from "../src/reasons.js";
 import { Act, classify } from "../src/reply.js";
 import { delayMs, pauseMs, serverMs } from "../src/retry.js";
 import { isKept, murmur3, take } from "../src/sampling.js";
-import { uuid7 } from "../src/uuid.js";
+import { uuid } from "../src/uuid.js";
 
 /** SplitMix64 (vectors/README.md). */
 export class SplitMix64 {
@@ -96,7 +96,7 @@ const functions: Record<string, (i: any) => any> = {
       units: Array.from({ length: 4 }, () => b.unit()),
     };
   },
-  uuid7: ({ wall_ms, a, b }) => uuid7(wall_ms, BigInt(a), BigInt(b)),
+  uuid7: ({ wall_ms, a, b }) => uuid(wall_ms, 7n, BigInt(a), BigInt(b)),
   event_line: ({ event, event_bytes_max }) => {
     const e = exotic(event);
     try {
@@ -119,17 +119,17 @@ const functions: Record<string, (i: any) => any> = {
       post: rows(rest.post),
       ...(fin && { reserved, fin: 1 }),
     };
-    return headerLine(
-      h.batch,
-      h.sdk,
-      h.instance,
-      h.epoch,
-      h.class,
-      h.count,
-      h.config ?? undefined,
+    return headerLine({
+      batch: h.batch,
+      sdk: h.sdk,
+      instance: h.instance,
+      epoch: h.epoch,
+      class: h.class,
+      count: h.count,
+      config: h.config ?? undefined,
       context,
       report,
-    );
+    });
   },
   split: ({ lines }) => {
     if (!lines.length) return { forgotten: true };

@@ -9,16 +9,14 @@ import { pump, wake } from "./pump.js";
 import { Reason } from "./reasons.js";
 import { start } from "./send.js";
 import {
-  abort,
   allBatches,
-  epochs,
+  announce,
   type Flush,
-  forget,
   held,
   keep,
   killedMs,
   lane,
-  level,
+  left,
   newId,
   queued,
   recall,
@@ -27,7 +25,6 @@ import {
 } from "./state.js";
 import { track } from "./track.js";
 import type { Client, Options, Stats } from "./types.js";
-import { uuid4 } from "./uuid.js";
 
 /** A context as it travels, undefined if there is nothing to say (R42). */
 function contextOf(p: Platform, context: unknown): object | undefined {
@@ -60,13 +57,10 @@ export function create(given: Options, p: Platform, more?: More): [Client, State
     _out: options.optedOut === true,
     _killedUntil: 0,
     _pausedUntil: 0,
-    _pressure: 0,
-    _pressureUntil: 0,
     _lastSend: now,
     _filtered: 0,
     _rejected: 0,
     _flushes: [],
-    _hiddenOrder: 0,
     _breaker: 0,
     _roundLeft: Infinity,
     _timerAt: Infinity,
@@ -79,18 +73,12 @@ export function create(given: Options, p: Platform, more?: More): [Client, State
   if (!isInstance(instance)) {
     if (instance != null) p._warn("tidegate: the instance is invalid");
     const kept = recall(s, "instance")!;
-    s._instance = isInstance(kept) ? kept : uuid4(p._u64(), p._u64());
+    s._instance = isInstance(kept) ? kept : newId(s, 4n, p._u64() >> 16n);
     if (s._instance !== kept) keep(s, "instance", s._instance);
   }
   // The option counts only if the store does not know (R136).
   const out = recall(s, "out");
   if (out) s._out = out === "1";
-  // So does a gateway that has switched this client off; `more/remote.ts` reads the rest.
-  try {
-    const [, first, , { off_ms }] = JSON.parse(recall(s, "config")!);
-    const since = Math.max(0, p._wall() - first);
-    s._killedUntil = now + Math.min(off_ms, 86_400_000) - since || 0;
-  } catch {}
   if (more) attach(s, more);
   return [clientOf(s), s];
 }
@@ -98,12 +86,6 @@ export function create(given: Options, p: Platform, more?: More): [Client, State
 /** Adds all that the core does without; it begins to send as soon as it may. */
 export const attach = (s: State, more: More): void =>
   more._attach(s, { _pump: pump, _wake: wake, _start: start, _optOut: optOut });
-
-/** Begins to send without anything more. */
-export function begin(s: State): void {
-  s._ready = true;
-  pump(s);
-}
 
 export function stats(s: State): Stats {
   s._more?._expire(s);
@@ -119,7 +101,7 @@ export function stats(s: State): Stats {
     filtered: s._filtered,
     rejected: s._rejected,
     breaker: (["closed", "open", "probing"] as const)[s._breaker],
-    pressure: level(s),
+    pressure: s._more?._level(s) || 0,
     config: s._now.config ?? null,
     killedMs: killedMs(s),
     optedOut: s._out,
@@ -127,52 +109,51 @@ export function stats(s: State): Stats {
   };
 }
 
-const clampMs = (ms: unknown): number =>
-  Number.isFinite(ms) ? Math.min(Math.max(ms as number, 0), 600_000) : 5000;
-
-/** Makes all that is queued due; false at the deadline (R130). */
-function flush(s: State, ms: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    s._more?._expire(s);
-    const left = held(s);
-    if (!left) return resolve(true);
-    if (s._stopped || s._out || killedMs(s)) return resolve(false);
-    const f: Flush = {
-      _order: s._order,
-      _left: left,
-      _done(result) {
-        s._flushes = s._flushes.filter((other) => other !== f);
-        cancel();
-        resolve(result);
-      },
-    };
-    s._flushes.push(f);
-    // Keeps a Node process alive, which the client else does not.
-    const cancel = s._platform._timer(ms, () => f._done(false), true);
-    pump(s);
-  });
+/** Makes all that is queued due (R130); the core alone looks once, at the deadline. */
+async function flush(s: State, ms: any): Promise<boolean> {
+  const f: Flush = { _order: s._order, _left: held(s) };
+  s._flushes.push(f);
+  pump(s);
+  await s._joined;
+  const over = s._more
+    ? await s._more._flush(s, f, ms)
+    : !held(s) ||
+      (await new Promise((done) => s._platform._timer(ms ?? 5000, () => done(!held(s)))));
+  s._flushes = s._flushes.filter((other) => other !== f);
+  return over;
 }
 
-/** Flush, and then what `more` does about the rest (R131). */
-async function close(s: State, ms: number): Promise<boolean> {
-  const until = s._platform._mono() + ms;
+/** A flush, and then what the second file does about the rest (R131). */
+async function close(s: State, ms: any): Promise<boolean> {
+  const from = s._platform._mono();
   s._closed = true;
-  let flushed = await flush(s, ms);
-  if (s._more) flushed = await s._more._close(s, flushed, until);
+  let over = await flush(s, ms);
+  if (s._more) over = await s._more._close(s, over, from, ms);
   s._stopped = true;
   s._cancel?.();
-  allBatches(s).forEach(abort);
-  for (const f of s._flushes.slice()) f._done(!held(s));
+  for (const b of allBatches(s)) b._abort?.();
   tell(s);
   s._platform._end?.();
-  return flushed;
+  return over;
 }
 
 /** Erases all that is held, here and in the store, with the ledgers (R135). */
 function optOut(s: State): void {
   if (s._out) return;
   s._out = true;
-  for (const e of epochs(s)) forget(s, e, Reason.NoConsent);
+  for (const k of s._lanes) {
+    for (const b of k._sealed) {
+      b._gone = true;
+      b._abort?.();
+    }
+    for (const ev of k._queue.slice(k._head).concat(...k._sealed.map((b) => b._events))) {
+      left(s, ev);
+      announce(s, Reason.NoConsent, ev._class);
+    }
+    k._queue = [];
+    k._sealed = [];
+    k._head = k._bytes = 0;
+  }
   s._more?._erase(s);
   s._older = [];
   s._epoch = newEpoch(newId(s));
@@ -190,8 +171,8 @@ function optIn(s: State): void {
 function clientOf(s: State): Client {
   const api: Record<string, (...args: any[]) => any> = {
     track: (type, props, o) => track(s, type, props, o),
-    flush: (ms) => flush(s, clampMs(ms)),
-    close: (ms) => (s._closing ||= close(s, clampMs(ms))),
+    flush: (ms) => flush(s, ms),
+    close: (ms) => (s._closing ||= close(s, ms)),
     optOut: () => optOut(s),
     optIn: () => optIn(s),
     stats: () => stats(s),

@@ -14,31 +14,25 @@ export function write(root: unknown, most: number, depth = 1): string {
   };
   // The platform has asked `toJSON` by now; of bytes that have one, the bytes are meant.
   const replace = function (this: any, key: string, v: any): unknown {
-    const given = this[key];
-    if (given instanceof Uint8Array || given instanceof ArrayBuffer) {
-      let binary = "";
-      for (const byte of new Uint8Array(given)) {
-        spend(1);
-        binary += String.fromCharCode(byte);
-      }
-      return btoa(binary);
+    const bytes = this[key];
+    spend(typeof v === "string" ? v.length : v === undefined ? 0 : 1);
+    if (bytes instanceof Uint8Array || bytes instanceof ArrayBuffer) {
+      spend(bytes.byteLength);
+      most += bytes.byteLength;
+      return btoa(Array.from(new Uint8Array(bytes), (n) => String.fromCharCode(n)).join(""));
     }
-    if (typeof v === "bigint") v = Number.isSafeInteger(Number(v)) ? Number(v) : `${v}`;
-    if (typeof v === "string" || typeof v === "number") spend(`${v}`.length);
-    if (typeof v !== "object" || !v) return v;
-    spend(1);
-    const at = (depths.get(this) ?? depth) + 1;
-    if (at > 64) throw Reason.Invalid;
-    if (v instanceof Map) v = Object.fromEntries(v);
-    else if (!Array.isArray(v) && v[Symbol.iterator]) {
-      const list = [];
-      for (const item of v) {
-        spend(1);
-        list.push(item);
+    if (typeof v === "bigint") return Number.isSafeInteger(Number(v)) ? Number(v) : `${v}`;
+    if (typeof v === "object" && v) {
+      if (v instanceof Map) v = Object.fromEntries(v);
+      else if (!Array.isArray(v) && v[Symbol.iterator]) {
+        const list = [];
+        for (const item of v) if (list.push(item) > most) throw Reason.TooLarge;
+        v = list;
       }
-      v = list;
+      const at = (depths.get(this) ?? depth) + 1;
+      if (at > 64) throw Reason.Invalid;
+      depths.set(v, at);
     }
-    depths.set(v, at);
     return v;
   };
   // A lone surrogate, which the platform escapes, becomes U+FFFD.

@@ -45,27 +45,18 @@ export const ageText = (age: number): string =>
 export const withAge = (line: string, age: number): string =>
   line.replace(',"type":', `${ageText(age)},"type":`);
 
+/** What a header line says, in the order in which it is written. */
+export interface Header {
+  batch: string;
+  sdk: string;
+  instance: string;
+  epoch: string;
+  class: number;
+  count: number;
+  config: number | undefined;
+  context: object | undefined;
+  report: Report;
+}
+
 /** The header line (R8); `JSON.stringify` keeps the order and leaves out what is undefined. */
-export const headerLine = (
-  batch: string,
-  sdk: string,
-  instance: string,
-  epoch: string,
-  class_: number,
-  count: number,
-  config: number | undefined,
-  context: object | undefined,
-  report: Report,
-): string =>
-  JSON.stringify({
-    tidegate: 1,
-    batch,
-    sdk,
-    instance,
-    epoch,
-    class: class_,
-    count,
-    config,
-    context,
-    report,
-  });
+export const headerLine = (header: Header): string => JSON.stringify({ tidegate: 1, ...header });

@@ -15,13 +15,10 @@ export interface Effective {
   rateBurst: number | null;
   retryBaseMs: number;
   retryCapMs: number;
-  ttlMs: number;
   requestTimeoutMs: number;
   gzipBytesMin: number;
-  storeFlushMs: number;
   sampleBy: "instance" | "id";
   sampleLocal: Rates;
-  classes: Rates;
   /** Version of the document in force. */
   config: number | undefined;
 }
@@ -37,10 +34,8 @@ export const RANGES: Record<string, [number, number, number]> = {
   rateBurst: [1, 100000, 200],
   retryBaseMs: [100, 60000, 1000],
   retryCapMs: [1000, 3600000, 60000],
-  ttlMs: [60000, 2592000000, 86400000],
   requestTimeoutMs: [100, 120000, 30000],
   gzipBytesMin: [0, Number.MAX_SAFE_INTEGER, 1024],
-  storeFlushMs: [10, 1000, 1000],
 };
 
 /** A number in its range; undefined if it is none, or has a fraction where `fraction` is false. */
@@ -53,17 +48,6 @@ export const bounded = (
   Number.isFinite(n) && (fraction || !((n as number) % 1))
     ? Math.min(Math.max(n as number, least), most)
     : undefined;
-
-/** The entries of an object that `read` understands; at most 1,000 are looked at. */
-export const table = (thing: any, read: (v: unknown, name: string) => number | undefined): Rates =>
-  Object.fromEntries(
-    Object.entries(thing && typeof thing === "object" && !Array.isArray(thing) ? thing : {})
-      .slice(0, 1000)
-      .map(([name, v]): [string, any] => [name, read(v, name)])
-      .filter((pair) => pair[1] != null),
-  );
-
-export const rates = (thing: unknown): Rates => table(thing, (v) => bounded(v, 0, 1, 1));
 
 /** Floors as given, undefined if they are none or too high (R74). */
 export const floorsOf = (thing: any, queueBytes: number): number[] | undefined => {
@@ -84,8 +68,7 @@ export function local(o: any): Effective {
   out.queueFloorBytes =
     floorsOf(o.queueFloorBytes, out.queueBytesMax) || Array(3).fill(out.queueBytesMax >> 3);
   out.sampleBy = o.sampleBy === "id" ? "id" : "instance";
-  out.sampleLocal = rates(o.sample);
-  out.classes = {};
+  out.sampleLocal = o.sample || {};
   return out;
 }
 
@@ -103,6 +86,3 @@ export function refuse(o: any): void {
   } catch {}
   throw new TypeError(`tidegate: ${bad} is missing or malformed`);
 }
-
-/** Whether the key travels in a header (R2); never in pages. */
-export const isSecret = (key: string): boolean => (PAGE ? false : key.startsWith("sk_"));

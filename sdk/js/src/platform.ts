@@ -51,6 +51,7 @@ export interface Platform {
   _http(request: HttpRequest, done: (reply: Reply) => void): () => void;
   /** Off the caller's thread; nothing if there is none, or it failed. */
   _gzip(bytes: Uint8Array<ArrayBuffer>, done: (out?: Uint8Array<ArrayBuffer>) => void): void;
+  /** In pages. */
   _beacon?(url: string, body: Uint8Array<ArrayBuffer>): boolean;
   /** Small texts of a page that are known before its store is there. */
   _get?: ((name: string) => string | null | undefined) | undefined;

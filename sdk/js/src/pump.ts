@@ -2,7 +2,6 @@
 import { batchMs, isDue, seal } from "./seal.js";
 import { start } from "./send.js";
 import { Breaker, killedMs, type Lane, queued, type State, tell } from "./state.js";
-import { sendHidden } from "./web/hidden.js";
 
 /** Whether anything at all may be sent, apart from breaker and drain. */
 export const isClear = (s: State): boolean =>
@@ -23,7 +22,6 @@ export function pump(s: State): void {
   s._more?._expire(s);
   s._more?._work(s, now);
   if (isClear(s)) {
-    if (s._hiddenOrder) sendHidden(s, now);
     s._lanes.forEach((k, c) => {
       // One batch in flight for each class; the waiting one goes first.
       if (isFree(s, k, now) && !k._sealed.some((b) => b._busy) && (k._sealed[0] || isDue(s, c)))
@@ -68,7 +66,6 @@ function arm(s: State): void {
       if (!waits && !k._sealed.length) return;
       at(k._pausedUntil);
       at(k._delayUntil);
-      at(s._pressureUntil);
       if (waits) at(k._queue[k._head]._mono + batchMs(s, c));
     });
   }

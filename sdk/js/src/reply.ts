@@ -47,7 +47,7 @@ export function classify(
   batch: string,
   count: number,
   wall: number,
-  date: ReadDate,
+  date?: ReadDate,
 ): Verdict {
   const status = reply._status;
   const object = readObject(reply._body);

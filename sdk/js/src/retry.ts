@@ -8,14 +8,8 @@ export const delayMs = (server: number, n: number, base: number, cap: number, un
 export const pauseMs = (ms: number, unit: number) =>
   Math.min(WAIT_MAX, ms + Math.floor(unit * Math.min(ms / 10, 60_000)));
 
-/** Reads an HTTP-date as Unix ms, NaN if it is none. */
+/** Reads an HTTP-date as Unix ms, NaN if it is none; in pages it comes with the second file. */
 export type ReadDate = (text: string, wallMs: number) => number;
-
-/** The one form of HTTP-dates that is still written; `more/dates.ts` knows all three. */
-export const fixDate: ReadDate = (text) => {
-  const ms = Date.parse(text);
-  return new Date(ms).toUTCString() === text ? ms : NaN;
-};
 
 /** An integer from 0, also as `5.0`; undefined for everything else. */
 export const whole = (n: unknown): number | undefined =>
@@ -26,9 +20,9 @@ export function serverMs(
   header: string | null | undefined,
   retryMs: unknown,
   wall: number,
-  date: ReadDate,
+  date?: ReadDate,
 ) {
   const text = (header || "").replace(/^[ \t]+|[ \t]+$/g, "");
-  const asked = /^\d{1,15}$/.test(text) ? +text * 1000 : date(text, wall) - wall || 0;
+  const asked = /^\d{1,15}$/.test(text) ? +text * 1000 : date ? date(text, wall) - wall || 0 : 0;
   return Math.min(Math.max(asked, whole(retryMs) || 0), WAIT_MAX);
 }

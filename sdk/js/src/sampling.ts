@@ -1,5 +1,6 @@
 /** Deterministic sampling (R65, R66) and the token bucket (R69). */
 import { utf8 } from "./line.js";
+import { bounded } from "./options.js";
 
 /** MurmurHash3 x86_32, seed 0. */
 export function murmur3(text: string): number {
@@ -24,9 +25,11 @@ export type Rates = Record<string, number>;
 export const own = <T>(map: Record<string, T>, name: string): T | undefined =>
   Object.hasOwn(map, name) ? map[name] : undefined;
 
-/** The rate of a type in one table; `*` does not mean class 0 (R66). */
-export const named = (type: string, class_: number, rates: Rates): number =>
-  own(rates, type) ?? (class_ ? (own(rates, "*") ?? 1) : 1);
+/** The rate of a type in one table, as the host gave it; `*` does not mean class 0 (R66). */
+export const named = (type: string, class_: number, rates: Rates): number => {
+  const rate = (name: string) => bounded(own(rates, name), 0, 1, 1);
+  return rate(type) ?? (class_ ? (rate("*") ?? 1) : 1);
+};
 
 /** Whether an event of `unit` is kept at `rate`. */
 export const isKept = (unit: string, type: string, rate: number): boolean =>

@@ -1,20 +1,20 @@
 /** Sealing: which events make a batch, and its bytes (R76-R78, R19). */
 import { type Epoch, reportOf } from "./ledger.js";
 import { ageText, headerLine, utf8, withAge } from "./line.js";
-import { type Batch, type Ev, level, newId, queued, type State, shift } from "./state.js";
+import { type Batch, type Ev, newId, queued, type State, shift } from "./state.js";
 
-const headerOf = (s: State, id: string, e: Epoch, class_: number, n: number, fin?: boolean) =>
-  headerLine(
-    id,
-    s._platform._sdk,
-    s._instance,
-    e._id,
-    class_,
-    n,
-    s._now.config,
-    s._context,
-    reportOf(e, fin),
-  );
+const headerOf = (s: State, batch: string, e: Epoch, class_: number, n: number, fin?: boolean) =>
+  headerLine({
+    batch,
+    sdk: s._platform._sdk,
+    instance: s._instance,
+    epoch: e._id,
+    class: class_,
+    count: n,
+    config: s._now.config,
+    context: s._context,
+    report: reportOf(e, fin),
+  });
 
 /** A batch of exactly these events, with a report of this moment (R8, R100). */
 export function assemble(
@@ -76,18 +76,9 @@ export function seal(s: State, c: number, most: number): Batch {
   return b;
 }
 
-/** Two batches in place of one (R19). The lines keep their ages, so `wait` goes on from where it was. */
-export function split(s: State, b: Batch): void {
-  const k = s._lanes[b._class];
-  const at = k._sealed.indexOf(b);
-  const middle = Math.ceil(b._events.length / 2);
-  const halves = [b._events.slice(0, middle), b._events.slice(middle)].map((events) =>
-    assemble(s, b._class, b._epoch, events, b._mono),
-  );
-  k._sealed.splice(at, 1, ...halves);
-}
-
-export const batchMs = (s: State, c: number): number => s._now.batchMs * (c ? 2 ** level(s) : 1);
+/** How long an event waits for others. */
+export const batchMs = (s: State, c: number): number =>
+  s._now.batchMs * (s._more && c ? 2 ** s._more._level(s) : 1);
 
 /** Whether a class has queued events to send (R76). */
 export function isDue(s: State, c: number): boolean {

@@ -1,12 +1,12 @@
 /** One send: compression, store, request, and what its reply does (R15-R22, R79-R84). */
 
-import { isSecret } from "./options.js";
 import { isClear, pump } from "./pump.js";
 import { Reason } from "./reasons.js";
 import { Act, classify, type Reply } from "./reply.js";
-import { delayMs, fixDate, pauseMs } from "./retry.js";
-import { split } from "./seal.js";
-import { type Batch, endBatch, Sent, type State } from "./state.js";
+import { delayMs, pauseMs } from "./retry.js";
+import { type Batch, endBatch, Sent, type State, unshift } from "./state.js";
+
+declare const PAGE: boolean;
 
 /** Begins a send; it has one body from now on (R5). */
 export function start(s: State, b: Batch): void {
@@ -33,8 +33,11 @@ const encode = (text: string): string =>
 
 /** A URL of the gateway, with the key if it is public (R1, R2). */
 export const urlOf = (s: State, path: string, query = ""): string =>
+  // A secret key travels in a header; pages have none.
   `${s._endpoint}/v1/${path}?${
-    isSecret(s._options.key) ? query.slice(1) : `key=${encode(s._options.key)}${query}`
+    !PAGE && s._options.key.startsWith("sk_")
+      ? query.slice(1)
+      : `key=${encode(s._options.key)}${query}`
   }`;
 
 export function batchUrl(s: State, b: Batch): string {
@@ -70,10 +73,7 @@ function transmit(s: State, b: Batch): void {
     receive(s, b, reply);
     pump(s);
   };
-  const request = p._http(
-    { _url, _body: b._body, _gzip: b._gzip, _keepalive: b._keepalive && s._hidden },
-    done,
-  );
+  const request = p._http({ _url, _body: b._body, _gzip: b._gzip, _keepalive: b._keepalive }, done);
   const cancel = p._timer(s._now.requestTimeoutMs, () => {
     request();
     done({ _status: 0 });
@@ -82,7 +82,7 @@ function transmit(s: State, b: Batch): void {
     cancel();
     request();
   };
-  p._point?.("sent");
+  if (!PAGE) p._point?.("sent");
 }
 
 /** What a reply, or the lack of one, does. */
@@ -91,19 +91,17 @@ function receive(s: State, b: Batch, reply: Reply): void {
   const now = p._mono();
   const k = lanes[b._class];
   const n = b._events.length;
-  const v = classify(reply, b._id, n, p._wall(), more?._date || fixDate);
+  const v = classify(reply, b._id, n, p._wall(), more?._date);
   const act = v._act;
   if (reply._status) s._heard = true;
-  if (act !== Act.Retry) p._point?.("reply");
+  if (!PAGE && act !== Act.Retry) p._point?.("reply");
   for (const ev of b._events)
     ev._sent = Math.max(ev._sent, v._answered ? Sent.Answered : Sent.Unanswered);
   if (v._speaks) {
     // Of 0 ms nothing is drawn (R84).
     for (const [c, ms] of v._limits)
       if (ms) lanes[c]._pausedUntil = Math.max(lanes[c]._pausedUntil, now + pauseMs(ms, p._unit()));
-    s._pressure = v._pressure;
-    s._pressureUntil = now + 60_000;
-    if (v._config! > (s._now.config ?? -1)) s._wanted = true;
+    more?._heard(s, v);
   }
   if (act === Act.Retry) {
     k._failures++;
@@ -113,18 +111,20 @@ function receive(s: State, b: Batch, reply: Reply): void {
     return;
   }
   k._failures = k._delayUntil = 0;
-  if (act === Act.Split && n > 1) split(s, b);
-  endBatch(
-    s,
-    b,
-    act === Act.Settled
-      ? null
-      : act === Act.Split
-        ? n > 1
-          ? undefined
-          : Reason.Rejected413
-        : Reason.Rejected4xx,
-  );
+  if (act === Act.Split && n > 1) {
+    if (more) more._split(s, b);
+    else {
+      // Half as many at a time, sealed anew.
+      s._now.batchEventsMax = n >> 1;
+      unshift(k, b._events);
+    }
+    endBatch(s, b);
+  } else
+    endBatch(
+      s,
+      b,
+      act === Act.Settled ? null : act === Act.Split ? Reason.Rejected413 : Reason.Rejected4xx,
+    );
   if (act === Act.Settled) {
     s._filtered += v._filtered;
     s._rejected += v._rejected;

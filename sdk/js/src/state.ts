@@ -6,7 +6,7 @@ import type { Platform } from "./platform.js";
 import { REASONS, Reason } from "./reasons.js";
 import type { Bucket } from "./sampling.js";
 import type { Options } from "./types.js";
-import { uuid7 } from "./uuid.js";
+import { uuid } from "./uuid.js";
 
 export const enum Breaker {
   Closed,
@@ -77,10 +77,13 @@ export interface Lane {
   _pausedUntil: number;
 }
 
+/** A flush that is under way. */
 export interface Flush {
+  /** It covers events up to here, */
   _order: number;
+  /** so many of which are still held. */
   _left: number;
-  _done: (result: boolean) => void;
+  _done?: (result: boolean) => void;
 }
 
 export interface State {
@@ -107,8 +110,6 @@ export interface State {
   _offline?: boolean;
   _killedUntil: number;
   _pausedUntil: number;
-  _pressure: number;
-  _pressureUntil: number;
   _lastSend: number;
   /** Any reply at all has come. */
   _heard?: boolean;
@@ -116,11 +117,8 @@ export interface State {
   _rejected: number;
   _flushes: Flush[];
   _closing?: Promise<boolean>;
-  /** The page is hidden; what was queued by then is sent at once (R140). */
-  _hidden?: boolean;
-  _hiddenOrder: number;
-  /** A reply named a configuration that is newer than this one. */
-  _wanted?: boolean;
+  /** Settled when it is known whether there is a second file. */
+  _joined?: Promise<unknown>;
   /** Closed for good if the second file is not there: it alone opens it. */
   _breaker: Breaker;
   /** The batch that probes. */
@@ -138,8 +136,11 @@ export interface State {
   _lastDrop: number[];
 }
 
-export const newId = (s: State): string =>
-  uuid7(s._platform._wall(), s._platform._u64(), s._platform._u64());
+export const newId = (
+  { _platform: p }: State,
+  version = 7n,
+  first: number | bigint = p._wall(),
+): string => uuid(Number(first), version, p._u64(), p._u64());
 
 /** Small texts of the store: what a page knows at once goes before. */
 export const recall = ({ _platform: p }: State, name: string): string | null | undefined =>
@@ -198,9 +199,6 @@ export const epochs = (s: State): Epoch[] => [s._epoch, ...s._older];
 
 export const held = (s: State): number => epochs(s).reduce((n, e) => n + e._held, 0);
 
-export const level = (s: State): number =>
-  s._platform._mono() < s._pressureUntil ? s._pressure : 0;
-
 export const killedMs = (s: State): number => Math.max(0, s._killedUntil - s._platform._mono());
 
 /** Says a drop to the host and, once an episode, to the log (R33, R62); `tell` calls `onDrop`. */
@@ -241,47 +239,20 @@ export function leave(s: State, ev: Ev, reason?: Reason): void {
     e._acked++;
     changed(e);
   } else drop(s, e, ev._sent === Sent.Unanswered ? Reason.Unconfirmed : reason, ev._class);
-  s._more?._left(ev);
   left(s, ev);
 }
 
-/** Its room is free; flushes count what leaves, whatever the cause (R130). */
-function left(s: State, ev: Ev): void {
+/** Its room is free. */
+export function left(s: State, ev: Ev): void {
   s._used -= ev._size;
-  for (const f of s._flushes.slice()) if (ev._order <= f._order && !--f._left) f._done(true);
+  s._more?._left(s, ev);
 }
 
 /** A batch is over; its events leave, if it is said how: null is acknowledged. */
-export function endBatch(s: State, b: Batch, how?: Reason | null | ((ev: Ev) => Reason)): void {
+export function endBatch(s: State, b: Batch, how?: Reason | null): void {
   const k = s._lanes[b._class];
   b._gone = true;
   k._sealed = k._sealed.filter((other) => other !== b);
   s._more?._ended(s, b);
-  if (how !== undefined)
-    for (const ev of b._events)
-      leave(s, ev, (typeof how === "function" ? how(ev) : how) ?? undefined);
-}
-
-/** Gives up a request; whether it arrived is not known (R104). */
-export function abort(b: Batch): void {
-  if (!b._abort) return;
-  b._abort();
-  b._abort = undefined;
-  for (const ev of b._events) ev._sent = Sent.Unanswered;
-}
-
-/** Forgets all of an epoch without counting it (R113, R135). */
-export function forget(s: State, e: Epoch, reason?: Reason): void {
-  const gone = (ev: Ev) => {
-    if (reason != null) announce(s, reason, ev._class);
-    left(s, ev);
-  };
-  for (const b of allBatches(s)) {
-    if (b._epoch !== e) continue;
-    abort(b);
-    endBatch(s, b);
-    b._events.forEach(gone);
-  }
-  for (const k of s._lanes) sift(k, (ev) => ev._epoch !== e).forEach(gone);
-  e._held = 0;
+  if (how !== undefined) for (const ev of b._events) leave(s, ev, how ?? undefined);
 }

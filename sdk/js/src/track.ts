@@ -5,7 +5,7 @@ import { changed, count } from "./ledger.js";
 import { eventLine, isEvent } from "./line.js";
 import { isFree, pump, wake } from "./pump.js";
 import { Reason } from "./reasons.js";
-import { isKept, named, own, take } from "./sampling.js";
+import { isKept, named, take } from "./sampling.js";
 import { batchMs, isDue } from "./seal.js";
 import { drop, type Ev, killedMs, leave, newId, Sent, type State, shift } from "./state.js";
 
@@ -16,9 +16,9 @@ export function track(s: State, type: any, props: any, options: any): void {
   let class_ = 1;
   // Arguments may be anything, and throw when they are looked at.
   try {
-    class_ =
-      own(x.classes, type) ??
-      (isClass(options?.class) ? options.class : (own(x.classes, "*") ?? 1));
+    const said = options?.class;
+    const own = isClass(said) ? said : undefined;
+    class_ = (more ? more._class(s, type, own) : own) ?? 1;
   } catch {}
   try {
     const gate = s._closed

@@ -1,7 +1,14 @@
 /** The configuration document, and the values in force with it (R122-R125). Pure. */
-import { bounded, floorsOf, RANGES, rates, table } from "../options.js";
+import { bounded, floorsOf, RANGES } from "../options.js";
 import { readObject } from "../reply.js";
+import type { Rates } from "../sampling.js";
 import type { Merged } from "./more.js";
+
+/** What only this file asks for. */
+const FURTHER: typeof RANGES = {
+  ttlMs: [60000, 2592000000, 86400000],
+  storeFlushMs: [10, 1000, 1000],
+};
 
 /** Group and name in the document, the factor of its unit, whether the higher value wins. */
 const REMOTE: Record<string, [group: string, name: string, scale?: number, higher?: number]> = {
@@ -15,6 +22,17 @@ const REMOTE: Record<string, [group: string, name: string, scale?: number, highe
   retryCapMs: ["retry", "cap_ms", 1, 1],
   ttlMs: ["", "ttl_s", 1000],
 };
+
+/** The entries of an object that `read` understands; at most 1,000 are looked at. */
+const table = (thing: any, read: (v: unknown, name: string) => number | undefined): Rates =>
+  Object.fromEntries(
+    Object.entries(thing && typeof thing === "object" && !Array.isArray(thing) ? thing : {})
+      .slice(0, 1000)
+      .map(([name, v]): [string, any] => [name, read(v, name)])
+      .filter((pair) => pair[1] != null),
+  );
+
+const rates = (thing: unknown): Rates => table(thing, (v) => bounded(v, 0, 1, 1));
 
 /** The document of a body, undefined if it is none (R124). */
 export function parseDocument(body: string | undefined): any {
@@ -32,8 +50,9 @@ export function effective(
   const doc = remote || {};
   const at = (group: string, name: string) => (group ? doc[group] : doc)?.[name];
   const out: any = {};
-  for (const option in RANGES) {
-    const [least, most, device] = RANGES[option];
+  const ranges = { ...RANGES, ...FURTHER };
+  for (const option in ranges) {
+    const [least, most, device] = ranges[option];
     const [group, name, scale = 1, higher] = REMOTE[option] || [];
     const fraction = least % 1;
     const read = name

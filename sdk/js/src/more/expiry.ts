@@ -1,12 +1,13 @@
 /** Events beyond their age leave (R90, R91). */
 import { Reason } from "../reasons.js";
-import { type Ev, endBatch, leave, type State, sift } from "../state.js";
+import { type Ev, endBatch, leave, sift } from "../state.js";
+import type { Full } from "./more.js";
 
 /** The age of an event from the store; what cannot be right is 0 (R90). */
 export const recoveredAge = (wall: number, ts: number): number =>
   wall - ts >= 0 && wall - ts <= 2_592_000_000 ? wall - ts : 0;
 
-export function expire(s: State): void {
+export function expire(s: Full): void {
   const { _mono, _wall } = s._platform;
   const mono = _mono();
   const wall = _wall();
@@ -20,6 +21,9 @@ export function expire(s: State): void {
     if (k._queue[at] && isOld(k._queue[at]))
       for (const ev of sift(k, (ev) => !isOld(ev))) leave(s, ev, how(ev));
     for (const b of k._sealed)
-      if (!b._busy && b._events.length && b._events.every(isOld)) endBatch(s, b, how);
+      if (!b._busy && b._events.length && b._events.every(isOld)) {
+        endBatch(s, b);
+        for (const ev of b._events) leave(s, ev, how(ev));
+      }
   }
 }

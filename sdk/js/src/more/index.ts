@@ -1,19 +1,29 @@
 /** Everything that the core does without, in one object. */
+
+import { isClear } from "../pump.js";
 import { Act } from "../reply.js";
-import { epochs, level, recall } from "../state.js";
+import { own } from "../sampling.js";
+import { epochs, recall } from "../state.js";
 import * as breaker from "./breaker.js";
+import { close, counted, flush } from "./close.js";
 import { effective } from "./config.js";
 import { dateMs } from "./dates.js";
 import { expire } from "./expiry.js";
+import { hide, sendHidden, show } from "./hidden.js";
 import type { Full, More } from "./more.js";
 import * as persist from "./persist.js";
 import { factorsOf, rateOf } from "./rates.js";
 import { recover } from "./recover.js";
 import { fetchConfig, restore } from "./remote.js";
-import { close, nextReport, reports } from "./reports.js";
+import { nextReport, reports } from "./reports.js";
+import { split } from "./split.js";
 
 /** Another fetch waits so long after the last one began (R121). */
 const FETCH_MS = 60_000;
+
+const PRESSURE_MS = 60_000;
+
+const level = (s: Full): number => (s._platform._mono() < s._pressureUntil ? s._pressure : 0);
 
 export const more: More = {
   _attach(s: Full, core) {
@@ -30,6 +40,10 @@ export const more: More = {
       _saveAt: Infinity,
       _waiting: 0,
       _retryStoreAt: 0,
+      _wanted: false,
+      _pressure: 0,
+      _pressureUntil: 0,
+      _hiddenOrder: 0,
       _failures: 0,
       _openUntil: 0,
       _round: -1,
@@ -63,6 +77,7 @@ export const more: More = {
     if (s._wanted && now >= s._fetchedAt + FETCH_MS) fetchConfig(s);
     reports(s, now);
     breaker.recheck(s, now);
+    if (s._hiddenOrder && isClear(s)) sendHidden(s, now);
   },
 
   _next(s: Full, at) {
@@ -72,6 +87,7 @@ export const more: More = {
     at(s._killedUntil);
     nextReport(s, at);
     if (s._offline || s._out) return;
+    if (s._lanes.some((k) => k._queue[k._head] || k._sealed[0])) at(s._pressureUntil);
     if (s._breaker) at(s._openUntil);
     if (s._round >= 0) at(s._roundAt + 1000);
   },
@@ -79,6 +95,10 @@ export const more: More = {
   _touched: persist.touched,
   _expire: expire,
 
+  _class: (s: Full, type, given) =>
+    (typeof type === "string" ? own(s._now.classes, type) : undefined) ??
+    given ??
+    own(s._now.classes, "*"),
   _rate: (s: Full, type, class_) =>
     rateOf(
       type,
@@ -88,7 +108,10 @@ export const more: More = {
       factorsOf(s._now.degrade, level(s)),
     ),
   _admitted: persist.admitted,
-  _left: persist.left,
+  _left(s: Full, ev) {
+    persist.left(ev);
+    counted(s, ev);
+  },
   _ended(s: Full, b) {
     breaker.ended(s, b);
     persist.ended(b);
@@ -98,6 +121,11 @@ export const more: More = {
   _stops: breaker.stops,
   _spill: persist.spill,
   _keep: persist.keepBatch,
+  _heard(s: Full, v) {
+    s._pressure = v._pressure;
+    s._pressureUntil = s._platform._mono() + PRESSURE_MS;
+    if (v._config! > (s._now.config ?? -1)) s._wanted = true;
+  },
   _failed: breaker.failed,
 
   _answered(s: Full, b, v) {
@@ -111,6 +139,10 @@ export const more: More = {
   },
 
   _date: dateMs,
+  _level: level,
+  _split: split,
+  _hide: hide,
+  _show: show,
   _online: breaker.online,
 
   _erase(s: Full) {
@@ -123,5 +155,6 @@ export const more: More = {
     if (s._now.config == null) fetchConfig(s);
   },
 
+  _flush: flush,
   _close: close,
 };

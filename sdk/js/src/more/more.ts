@@ -8,7 +8,7 @@ import type { Platform } from "../platform.js";
 import type { Verdict } from "../reply.js";
 import type { ReadDate } from "../retry.js";
 import type { Rates } from "../sampling.js";
-import type { Batch, Ev, State } from "../state.js";
+import type { Batch, Ev, Flush, State } from "../state.js";
 import type { Degrade } from "./rates.js";
 
 export interface More {
@@ -24,10 +24,12 @@ export interface More {
   /** Events beyond their age leave (R91). */
   _expire(s: State): void;
 
+  /** The class that the configuration gives a type, or else all others. */
+  _class(s: State, type: any, otherwise: number | undefined): number | undefined;
   /** The rate of an event, from all tables and the pressure. */
   _rate(s: State, type: string, class_: number): number;
   _admitted(s: State, ev: Ev): void;
-  _left(ev: Ev): void;
+  _left(s: State, ev: Ev): void;
   /** A batch is over, one way or another. */
   _ended(s: State, b: Batch): void;
 
@@ -38,18 +40,27 @@ export interface More {
   _spill(s: State): void;
   /** Calls `go` when the batch is in the store, or cannot be. */
   _keep(s: State, b: Batch, go: () => void): void;
+  /** A reply of the gateway's own. */
+  _heard(s: State, v: Verdict): void;
   _failed(s: State, b: Batch, v: Verdict): void;
   /** A definitive reply; what it says of the batch's events is done. */
   _answered(s: State, b: Batch, v: Verdict): void;
   _date: ReadDate;
 
+  /** The pressure that holds. */
+  _level(s: State): number;
+  _split(s: State, b: Batch): void;
+  _hide(s: State): void;
+  _show(s: State): void;
   _online(s: State, is: boolean): void;
   /** Erases all epochs from the store (R135). */
   _erase(s: State): void;
   /** A new epoch has begun. */
   _renewed(s: State): void;
-  /** The end, after the flush that belongs to it; `until` is the deadline (R131). */
-  _close(s: State, flushed: boolean, until: number): Promise<boolean>;
+  /** Waits until all that a flush covers has left, `ms` at most (R130). */
+  _flush(s: State, f: Flush, ms: unknown): Promise<boolean>;
+  /** The end, after the flush that belongs to it; `from` is when it was called (R131). */
+  _close(s: State, flushed: boolean, from: number, ms: unknown): Promise<boolean>;
 }
 
 /** Functions of the core that the second file calls back. */
@@ -62,7 +73,10 @@ export interface Core {
 
 /** The values in force with a configuration document. */
 export interface Merged extends Effective {
+  ttlMs: number;
+  storeFlushMs: number;
   sampleRemote: Rates;
+  classes: Rates;
   degrade: Degrade[];
   offMs: number;
   purge: boolean;
@@ -90,6 +104,12 @@ export interface Full extends State {
   _waiting: number;
   _fault?: string | undefined;
   _retryStoreAt: number;
+  /** A reply named a configuration that is newer than this one. */
+  _wanted: boolean;
+  _pressure: number;
+  _pressureUntil: number;
+  /** The page is hidden; what was queued by then is sent at once (R140). */
+  _hiddenOrder: number;
   // Breaker and drain
   _failures: number;
   _openUntil: number;

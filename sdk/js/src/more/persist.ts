@@ -1,7 +1,8 @@
 /** What is written to the store, and when (R110-R113, R116). */
 import { type Epoch, newEpoch } from "../ledger.js";
-import { type Batch, type Ev, epochs, forget, newId, type State } from "../state.js";
+import { type Batch, type Ev, epochs, newId, type State } from "../state.js";
 import { snapshot } from "./books.js";
+import { forget } from "./forget.js";
 import type { Full } from "./more.js";
 
 /** The first reservation needs no store yet: nothing of it is on the wire before it is stored. */

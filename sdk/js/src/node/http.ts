@@ -1,7 +1,6 @@
 /** HTTP with the platform's own client: no redirects, bounded replies, nothing keeps the process alive. */
 import * as http from "node:http";
 import * as https from "node:https";
-import { isSecret } from "../options.js";
 import type { HttpRequest } from "../platform.js";
 import { BODY_MAX, type Reply } from "../reply.js";
 
@@ -22,7 +21,7 @@ export function transport(sdk: string, key: string) {
     try {
       const secure = r._url.slice(0, 6).toLowerCase() === "https:";
       const headers: Record<string, string | number> = { "user-agent": `tidegate-${sdk}` };
-      if (isSecret(key)) headers.authorization = `Bearer ${key}`;
+      if (key.startsWith("sk_")) headers.authorization = `Bearer ${key}`;
       if (r._etag) headers["if-none-match"] = r._etag;
       if (r._gzip) headers["content-encoding"] = "gzip";
       if (r._body) {

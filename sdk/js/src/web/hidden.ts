@@ -1,58 +1,36 @@
-/** What a page sends when it is hidden (R140) and when it ends (R141): plain, in small pieces. */
-import { isClear, isFree, pump } from "../pump.js";
+/** A page that is hidden or left (R140-R142); what is kept of `hidden` is in `more/hidden.ts`. */
+import { isClear, pump } from "../pump.js";
 import { Reason } from "../reasons.js";
-import { assemble, pick, seal } from "../seal.js";
-import { batchUrl, start } from "../send.js";
-import { allBatches, type Ev, endBatch, leave, Sent, type State, sift, unshift } from "../state.js";
+import { assemble, pick } from "../seal.js";
+import { batchUrl } from "../send.js";
+import { endBatch, leave, recall, Sent, type State, sift, unshift } from "../state.js";
 
 const PIECE = 49_152;
-const KEEPALIVE = 61_440;
 
-/** Hidden or frozen: what is queued goes now; nothing is waited for any more. */
-export function hide(s: State): void {
-  s._ready = true;
-  s._hidden = true;
-  s._hiddenOrder = s._order;
+/** Begins to send, whatever is there by now; not if the gateway may have switched this client off. */
+export function begin(s: State): void {
+  s._ready ||= !!s._more || !/"off_ms":[1-9]/.test(recall(s, "config")!);
   pump(s);
-  s._more?._spill(s);
+}
+
+/** Hidden or frozen. The core alone does as if the page were left: it may be. */
+export function hide(s: State): void {
+  begin(s);
+  if (s._more) s._more._hide(s);
+  else leavePage(s);
 }
 
 /** Visible, or back from the back-forward cache. */
 export function show(s: State): void {
-  s._hidden = false;
-  s._hiddenOrder = 0;
+  s._more?._show(s);
   pump(s);
 }
 
-/** What was queued when the page was hidden, as far as the browser's budget for such requests goes. */
-export function sendHidden(s: State, now: number): void {
-  s._lanes.forEach((k, c) => {
-    for (;;) {
-      const flying = allBatches(s).reduce(
-        (n, b) => n + (b._busy && b._keepalive ? b._body.length : 0),
-        0,
-      );
-      const first = k._queue[k._head];
-      const most = Math.min(PIECE, s._now.batchBytesMax, KEEPALIVE - flying);
-      if (
-        !first ||
-        first._order > s._hiddenOrder ||
-        first._size + 5000 > most ||
-        !isFree(s, k, now)
-      )
-        return;
-      const b = seal(s, c, most);
-      b._keepalive = b._final = true;
-      start(s, b);
-    }
-  });
-}
-
-/** The last chance: what was never in a send goes by beacon. */
+/** The last chance: what was never in a send goes by beacon (R13, R141). */
 export function leavePage(s: State): void {
   const p = s._platform;
-  s._ready = true;
-  if (p._beacon && isClear(s))
+  begin(s);
+  if (isClear(s))
     s._lanes.forEach((k, c) => {
       if (p._mono() < k._pausedUntil) return;
       // What was sealed and not sent yet is queued again.
@@ -61,23 +39,24 @@ export function leavePage(s: State): void {
           endBatch(s, b);
           unshift(k, b._events);
         }
-      const post = (events: Ev[]): void => {
-        const e = events[0]._epoch;
-        const b = assemble(s, c, e, events);
+      let n = Infinity;
+      for (let all = k._queue.slice(k._head).filter((ev) => ev._sent === Sent.Never); all[0]; ) {
+        n = Math.min(n, pick(s, all, Math.min(PIECE, s._now.batchBytesMax)));
+        const piece = all.slice(0, n);
+        const b = assemble(s, c, piece[0]._epoch, piece);
         if (p._beacon!(batchUrl(s, b), b._body)) {
-          const gone = new Set(events);
-          for (const ev of sift(k, (ev) => !gone.has(ev))) leave(s, ev, Reason.Unconfirmed);
+          sift(k, (ev) => !piece.includes(ev));
+          for (const ev of piece) leave(s, ev, Reason.Unconfirmed);
         } else {
-          const middle = Math.ceil(events.length / 2);
-          e._n--;
-          if (middle < events.length) {
-            post(events.slice(0, middle));
-            post(events.slice(middle));
+          b._epoch._n--;
+          // Halves; what is refused by itself stays.
+          if (n > 1) {
+            n = Math.ceil(n / 2);
+            continue;
           }
         }
-      };
-      const all = k._queue.slice(k._head).filter((ev) => ev._sent === Sent.Never);
-      while (all.length) post(all.splice(0, pick(s, all, Math.min(PIECE, s._now.batchBytesMax))));
+        all = all.slice(n);
+      }
     });
   pump(s);
   s._more?._spill(s);

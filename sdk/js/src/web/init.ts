@@ -1,8 +1,9 @@
 /** Makes a page's client out of the core, and joins the second file when that is there. */
-import { attach, begin, create } from "../client.js";
+import { attach, create } from "../client.js";
 import type { More } from "../more/more.js";
 import type { Store } from "../platform.js";
 import type { Client, Options } from "../types.js";
+import { begin } from "./hidden.js";
 import { listen } from "./page.js";
 import { nameOf, pagePlatform } from "./platform.js";
 
@@ -28,16 +29,25 @@ export function start(options: Options, load: () => Promise<Second>): Client {
   };
   const [client, state] = create({ ...options, context }, platform);
   platform._end = listen(state);
-  const without = () => begin(state);
-  const join = () =>
-    load().then(({ sdk, more, pageStore }) => {
-      // Of another version it would not fit.
-      if (sdk !== platform._sdk) return without();
-      if (state._stopped) return;
-      if (options.store !== false) platform._store = pageStore(name);
-      attach(state, more);
-    }, without);
-  setTimeout(without, WAIT_MS);
-  ((self.requestIdleCallback || setTimeout) as any)(join, { timeout: 1000 });
+  state._joined = new Promise<void>((resolve) =>
+    // Where there is no such function, soon is as good.
+    ((self.requestIdleCallback || setTimeout) as any)(
+      () =>
+        load()
+          .then(({ sdk, more, pageStore }) => {
+            // Of another version it would not fit.
+            if (sdk !== platform._sdk || state._stopped) return;
+            if (options.store !== false) platform._store = pageStore(name);
+            attach(state, more);
+          })
+          .catch(() => {})
+          .then(() => {
+            if (!state._more) begin(state);
+            resolve();
+          }),
+      { timeout: 1000 },
+    ),
+  );
+  setTimeout(begin, WAIT_MS, state);
   return client;
 }
