@@ -1,8 +1,9 @@
 // Builds `dist`: ESM and CJS for Node and for bundlers, scripts for pages, the plug-ins, types.
 // With `--tests FOLDER` it builds tests and adapters there instead.
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
+import { minify } from "terser";
 
 const shared = { bundle: true, target: "es2022", logLevel: "warning", legalComments: "none" };
 const node = { ...shared, platform: "node", target: "node18", define: { PAGE: "false" } };
@@ -23,6 +24,14 @@ const page = async (entry, outfile, more) => {
     ...more,
   });
   Object.assign(names, mangleCache);
+  // Once more, by one that puts functions that are called once into their place.
+  const { code } = await minify(readFileSync(outfile, "utf8"), {
+    module: more.format === "esm",
+    toplevel: more.format === "esm",
+    compress: { passes: 3, ecma: 2020 },
+    format: { ecma: 2020 },
+  });
+  writeFileSync(outfile, code);
 };
 const second = {
   name: "second",

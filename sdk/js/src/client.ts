@@ -1,6 +1,6 @@
 /** The public interface over the state: `init`, `flush`, `close`, consent, `stats` (R30-R42, R105, R130-R136). */
 import { write } from "./json.js";
-import { ledgerOf, newEpoch } from "./ledger.js";
+import { type Epoch, ledgerOf, newEpoch } from "./ledger.js";
 import { utf8 } from "./line.js";
 import type { More } from "./more/more.js";
 import { local, refuse } from "./options.js";
@@ -24,7 +24,9 @@ import {
   tell,
 } from "./state.js";
 import { track } from "./track.js";
-import type { Client, Options, Stats } from "./types.js";
+import type { Client, Ledger, Options, Stats } from "./types.js";
+
+declare const PAGE: boolean;
 
 /** A context as it travels, undefined if there is nothing to say (R42). */
 function contextOf(p: Platform, context: unknown): object | undefined {
@@ -74,7 +76,9 @@ export function create(given: Options, p: Platform, more?: More): [Client, State
     if (instance != null) p._warn("tidegate: the instance is invalid");
     const kept = recall(s, "instance")!;
     s._instance = isInstance(kept) ? kept : newId(s, 4n, p._u64() >> 16n);
-    if (s._instance !== kept) keep(s, "instance", s._instance);
+    // In pages the store is asked first, when it is open.
+    if (PAGE) p._set?.("instance", s._instance);
+    else if (s._instance !== kept) keep(s, "instance", s._instance);
   }
   // The option counts only if the store does not know (R136).
   const out = recall(s, "out");
@@ -87,12 +91,13 @@ export function create(given: Options, p: Platform, more?: More): [Client, State
 export const attach = (s: State, more: More): void =>
   more._attach(s, { _pump: pump, _wake: wake, _start: start, _optOut: optOut });
 
+const told = (e: Epoch): Ledger => ({ epoch: e._id, ...(ledgerOf(e) as any) });
+
 export function stats(s: State): Stats {
   s._more?._expire(s);
   const all = allBatches(s);
   return {
-    epoch: s._epoch._id,
-    ...(ledgerOf(s._epoch) as any),
+    ...told(s._epoch),
     queued: s._lanes.map(queued) as any,
     sealed: all.length,
     inFlight: all.filter((b) => b._abort).length,
@@ -100,16 +105,16 @@ export function stats(s: State): Stats {
     storeBytes: s._platform._store?._bytes() || 0,
     filtered: s._filtered,
     rejected: s._rejected,
-    breaker: (["closed", "open", "probing"] as const)[s._breaker],
+    breaker: s._more?._state(s) || "closed",
     pressure: s._more?._level(s) || 0,
     config: s._now.config ?? null,
     killedMs: killedMs(s),
     optedOut: s._out,
-    older: s._older.map((e) => ({ epoch: e._id, ...(ledgerOf(e) as any) })),
+    older: s._older.map(told),
   };
 }
 
-/** Makes all that is queued due (R130); the core alone looks once, at the deadline. */
+/** Makes all that is queued due (R130); the core alone looks again at the deadline. */
 async function flush(s: State, ms: any): Promise<boolean> {
   const f: Flush = { _order: s._order, _left: held(s) };
   s._flushes.push(f);

@@ -1,6 +1,7 @@
 /** Event line and header line (R8, R9): keys in their order. */
 import { write } from "./json.js";
 import type { Report } from "./ledger.js";
+import { clamp, MAX } from "./options.js";
 import { Reason } from "./reasons.js";
 
 const encoder = new TextEncoder();
@@ -26,10 +27,7 @@ export function eventLine(
 ): [line: string, bytes: number] {
   const text = props == null ? "{}" : write(props, most);
   if (text[0] !== "{") throw Reason.Invalid;
-  const line = `{"id":"${id}","seq":${seq},"ts":${Math.min(
-    Math.max(ts, 0),
-    Number.MAX_SAFE_INTEGER,
-  )},"type":"${type}"${weight === 1 ? "" : `,"weight":${weight}`}${
+  const line = `{"id":"${id}","seq":${seq},"ts":${clamp(ts, 0, MAX)},"type":"${type}"${weight === 1 ? "" : `,"weight":${weight}`}${
     text[2] ? `,"props":${text}` : ""
   }}`;
   const { length } = utf8(line);
@@ -38,8 +36,7 @@ export function eventLine(
 }
 
 /** What `age` adds to a line; nothing if it is not over a second (R9). */
-export const ageText = (age: number): string =>
-  age > 1000 ? `,"age":${Math.min(age, Number.MAX_SAFE_INTEGER)}` : "";
+export const ageText = (age: number): string => (age > 1000 ? `,"age":${Math.min(age, MAX)}` : "");
 
 /** The line with its age. The first `,"type":` is the key: only ids and numbers stand before it. */
 export const withAge = (line: string, age: number): string =>

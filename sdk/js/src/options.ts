@@ -23,6 +23,12 @@ export interface Effective {
   config: number | undefined;
 }
 
+/** The largest integer of JSON (R10). */
+export const MAX = 2 ** 53 - 1;
+
+export const clamp = (n: number, least: number, most: number): number =>
+  Math.min(Math.max(n, least), most);
+
 /** Least, most, default of pages. All are integers, but for the one whose least is none. */
 export const RANGES: Record<string, [number, number, number]> = {
   batchEventsMax: [1, 5000, 100],
@@ -35,7 +41,7 @@ export const RANGES: Record<string, [number, number, number]> = {
   retryBaseMs: [100, 60000, 1000],
   retryCapMs: [1000, 3600000, 60000],
   requestTimeoutMs: [100, 120000, 30000],
-  gzipBytesMin: [0, Number.MAX_SAFE_INTEGER, 1024],
+  gzipBytesMin: [0, MAX, 1024],
 };
 
 /** A number in its range; undefined if it is none, or has a fraction where `fraction` is false. */
@@ -46,13 +52,13 @@ export const bounded = (
   fraction?: unknown,
 ): number | undefined =>
   Number.isFinite(n) && (fraction || !((n as number) % 1))
-    ? Math.min(Math.max(n as number, least), most)
+    ? clamp(n as number, least, most)
     : undefined;
 
 /** Floors as given, undefined if they are none or too high (R74). */
 export const floorsOf = (thing: any, queueBytes: number): number[] | undefined => {
-  if (!Array.isArray(thing) || thing.length !== 3) return;
-  const [a, b, c] = thing.map((n) => bounded(n, 0, Number.MAX_SAFE_INTEGER)!);
+  const [a, b, c]: number[] =
+    Array.isArray(thing) && thing.length === 3 ? thing.map((n) => bounded(n, 0, MAX)!) : [];
   // Also false if one of them is none.
   return a + b + c <= queueBytes / 2 ? [a, b, c] : undefined;
 };

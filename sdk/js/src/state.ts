@@ -176,16 +176,6 @@ export function shift(k: Lane, n: number): Ev[] {
   return out;
 }
 
-/** Takes all events out, and puts those back that `stay`; the others are returned. */
-export function sift(k: Lane, stay: (ev: Ev) => unknown): Ev[] {
-  const gone: Ev[] = [];
-  unshift(
-    k,
-    shift(k, queued(k)).filter((ev) => stay(ev) || !gone.push(ev)),
-  );
-  return gone;
-}
-
 /** Puts events before all others of their class. */
 export function unshift(k: Lane, events: Ev[]): void {
   k._queue = events.concat(k._queue.slice(k._head));
@@ -206,7 +196,7 @@ export function announce(s: State, reason: Reason, class_: number, n = 1): void 
   const pair = reason * 3 + class_;
   const now = s._platform._mono();
   if (!(now - s._lastDrop[pair] < 60_000))
-    s._platform._warn(`tidegate: dropping events of class ${class_}: ${REASONS[reason]}`);
+    s._platform._warn(`tidegate: ${REASONS[reason]}: events of class ${class_} are dropped`);
   s._lastDrop[pair] = now;
   s._drops.set(pair, (s._drops.get(pair) || 0) + n);
 }

@@ -11,10 +11,9 @@ import {
   held,
   killedMs,
   leave,
-  sift,
 } from "../state.js";
 import { expire } from "./expiry.js";
-import { abort } from "./forget.js";
+import { abort, sift } from "./forget.js";
 import type { Full } from "./more.js";
 import { discard, save } from "./persist.js";
 

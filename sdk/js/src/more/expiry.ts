@@ -1,6 +1,7 @@
 /** Events beyond their age leave (R90, R91). */
 import { Reason } from "../reasons.js";
-import { type Ev, endBatch, leave, sift } from "../state.js";
+import { type Ev, endBatch, leave } from "../state.js";
+import { sift } from "./forget.js";
 import type { Full } from "./more.js";
 
 /** The age of an event from the store; what cannot be right is 0 (R90). */

@@ -1,14 +1,17 @@
-/** Giving up requests, and whole epochs (R104, R113). */
+/** Giving up requests, single events, and whole epochs (R104, R113). */
 import type { Epoch } from "../ledger.js";
 import {
   allBatches,
   type Batch,
   type Ev,
   endBatch,
+  type Lane,
   left,
+  queued,
   Sent,
   type State,
-  sift,
+  shift,
+  unshift,
 } from "../state.js";
 
 /** Gives up a request; whether it arrived is not known (R104). */
@@ -17,6 +20,16 @@ export function abort(b: Batch): void {
   b._abort();
   b._abort = undefined;
   for (const ev of b._events) ev._sent = Sent.Unanswered;
+}
+
+/** Takes all events out, and puts those back that `stay`; the others are returned. */
+export function sift(k: Lane, stay: (ev: Ev) => unknown): Ev[] {
+  const gone: Ev[] = [];
+  unshift(
+    k,
+    shift(k, queued(k)).filter((ev) => stay(ev) || !gone.push(ev)),
+  );
+  return gone;
 }
 
 /** Forgets all of an epoch without counting it: another client does. */

@@ -18,10 +18,22 @@ import { fetchConfig, restore } from "./remote.js";
 import { nextReport, reports } from "./reports.js";
 import { split } from "./split.js";
 
+declare const PAGE: boolean;
+
 /** Another fetch waits so long after the last one began (R121). */
 const FETCH_MS = 60_000;
 
 const PRESSURE_MS = 60_000;
+
+/** Of a made instance a page's database knows more than local storage, which may lag behind. */
+function instanceOf(s: Full): void {
+  const { _platform: p, _options: o } = s;
+  if (!PAGE || !p._store || s._instance === o.instance) return;
+  const kept = p._store._get("instance");
+  if (kept) s._instance = kept;
+  p._store._set("instance", s._instance);
+  p._set?.("instance", s._instance);
+}
 
 const level = (s: Full): number => (s._platform._mono() < s._pressureUntil ? s._pressure : 0);
 
@@ -55,6 +67,7 @@ export const more: More = {
     restore(s);
     if (!store) fetchConfig(s);
     persist.open(s, () => {
+      instanceOf(s);
       // What only the opened store could tell: a page's database knows more than local storage.
       if (recall(s, "out") === "1") core._optOut(s);
       if (s._now.config == null) restore(s);
@@ -140,6 +153,7 @@ export const more: More = {
 
   _date: dateMs,
   _level: level,
+  _state: (s) => (["closed", "open", "probing"] as const)[s._breaker],
   _split: split,
   _hide: hide,
   _show: show,

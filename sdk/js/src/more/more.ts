@@ -9,6 +9,7 @@ import type { Verdict } from "../reply.js";
 import type { ReadDate } from "../retry.js";
 import type { Rates } from "../sampling.js";
 import type { Batch, Ev, Flush, State } from "../state.js";
+import type { Stats } from "../types.js";
 import type { Degrade } from "./rates.js";
 
 export interface More {
@@ -49,6 +50,8 @@ export interface More {
 
   /** The pressure that holds. */
   _level(s: State): number;
+  /** The breaker's, in words. */
+  _state(s: State): Stats["breaker"];
   _split(s: State, b: Batch): void;
   _hide(s: State): void;
   _show(s: State): void;

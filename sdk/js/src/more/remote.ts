@@ -3,8 +3,9 @@
 import { Reason } from "../reasons.js";
 import { type Reply, readObject } from "../reply.js";
 import { urlOf } from "../send.js";
-import { allBatches, endBatch, keep, leave, recall, type State, shift, sift } from "../state.js";
+import { allBatches, endBatch, keep, leave, recall, type State, shift } from "../state.js";
 import { effective, parseDocument } from "./config.js";
+import { sift } from "./forget.js";
 import type { Full } from "./more.js";
 
 const WEEK = 604_800_000;

@@ -3,7 +3,7 @@ import { isClear, pump } from "../pump.js";
 import { Reason } from "../reasons.js";
 import { assemble, pick } from "../seal.js";
 import { batchUrl } from "../send.js";
-import { endBatch, leave, recall, Sent, type State, sift, unshift } from "../state.js";
+import { type Ev, endBatch, leave, queued, recall, type State, shift, unshift } from "../state.js";
 
 const PIECE = 49_152;
 
@@ -40,23 +40,27 @@ export function leavePage(s: State): void {
           unshift(k, b._events);
         }
       let n = Infinity;
-      for (let all = k._queue.slice(k._head).filter((ev) => ev._sent === Sent.Never); all[0]; ) {
-        n = Math.min(n, pick(s, all, Math.min(PIECE, s._now.batchBytesMax)));
-        const piece = all.slice(0, n);
+      let rest: Ev[] = [];
+      const stay: Ev[] = [];
+      for (const ev of shift(k, queued(k))) (ev._sent ? stay : rest).push(ev);
+      while (rest[0]) {
+        n = Math.min(n, pick(s, rest, Math.min(PIECE, s._now.batchBytesMax)));
+        const piece = rest.slice(0, n);
         const b = assemble(s, c, piece[0]._epoch, piece);
-        if (p._beacon!(batchUrl(s, b), b._body)) {
-          sift(k, (ev) => !piece.includes(ev));
+        if (p._beacon!(batchUrl(s, b), b._body))
           for (const ev of piece) leave(s, ev, Reason.Unconfirmed);
-        } else {
+        else {
           b._epoch._n--;
           // Halves; what is refused by itself stays.
           if (n > 1) {
             n = Math.ceil(n / 2);
             continue;
           }
+          stay.push(piece[0]);
         }
-        all = all.slice(n);
+        rest = rest.slice(n);
       }
+      unshift(k, stay);
     });
   pump(s);
   s._more?._spill(s);

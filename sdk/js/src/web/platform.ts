@@ -26,13 +26,7 @@ export const pagePlatform = (name: string): Platform => ({
         () => done(),
       );
   },
-  _beacon(url, body) {
-    try {
-      return navigator.sendBeacon(url, new Blob([body], { type: "text/plain" }));
-    } catch {
-      return false;
-    }
-  },
+  _beacon: (url, body) => navigator.sendBeacon(url, new Blob([body], { type: "text/plain" })),
   // Storage may be forbidden, or full.
   _get(key) {
     try {

@@ -11,6 +11,18 @@ export interface Queue {
   /** Gives up the lock. */
   _release: () => void;
   _sizes: Map<string, number>;
+  /** Local storage has a note of it. */
+  _noted?: boolean;
+}
+
+/** Brings what a dead page had written up to what it noted when it was left. */
+function amend(entries: Map<string, any>, note: string | null): void {
+  const old = entries.get("l");
+  if (!note || !old) return;
+  for (const [key, v] of JSON.parse(note))
+    if (v === null) entries.delete(key);
+    // A page that came back may have written since; counters never fall.
+    else if (v.every((n: any, at: number) => !at || at === 5 || n >= old[at])) entries.set(key, v);
 }
 
 const sizeOf = (v: any): number =>
@@ -91,6 +103,14 @@ export function pageStore(name: string): Store & { _mode?: string } {
     return queue;
   };
   const take = claims(name);
+  const noteOf = (id: string) => `${name}left ${id}`;
+  const unnote = (queue: Queue) => {
+    if (!queue._noted) return;
+    queue._noted = false;
+    try {
+      localStorage.removeItem(noteOf(queue._id));
+    } catch {}
+  };
   /** Small texts of the database: local storage may lag behind when the whole browser is killed. */
   const kept = new Map<string, string>();
 
@@ -137,8 +157,16 @@ export function pageStore(name: string): Store & { _mode?: string } {
             const values = await result(e.getAll(range(id)));
             keys.forEach((key: any, at) => entries.set(key[1], values[at]));
           });
-          if (generation) found(keep(id, generation, release, [...entries]), entries);
-          else release();
+          try {
+            amend(entries, localStorage.getItem(noteOf(id)));
+          } catch {}
+          if (!generation) {
+            release();
+            continue;
+          }
+          const queue = keep(id, generation, release, [...entries]);
+          queue._noted = true;
+          found(queue, entries);
         }
       })()
         .catch(() => {})
@@ -161,6 +189,7 @@ export function pageStore(name: string): Store & { _mode?: string } {
           for (const [key, v] of entries)
             if (v === null) queue._sizes.delete(key);
             else queue._sizes.set(key, sizeOf(v) + key.length);
+          unnote(queue);
           done();
         },
         (thrown) => done(faultOf(thrown)),
@@ -168,6 +197,7 @@ export function pageStore(name: string): Store & { _mode?: string } {
     },
     _drop(queue: any, done) {
       queues.delete(queue);
+      unnote(queue);
       run(async (q, e) => {
         await check(q, queue);
         q.delete(queue._id);
@@ -184,10 +214,18 @@ export function pageStore(name: string): Store & { _mode?: string } {
       queue._release();
     },
     _spill(queue: any, entries) {
-      // Committed here and now, without a look at the generation: a page that is about to end is told of
-      // nothing any more. A lock says that the queue is its own; a lease might be over.
+      if (store._mode) return;
+      // A page that is about to end is told of nothing any more, and its transaction may not be waited
+      // for. So the ledger and what has left are noted where writing is synchronous.
       try {
-        if (store._mode || !navigator.locks) return;
+        const short = entries.filter(([key, v]) => v === null || key === "l");
+        localStorage.setItem(noteOf(queue._id), JSON.stringify(short));
+        queue._noted = true;
+      } catch {}
+      // Committed here and now, without a look at the generation: a lock says that the queue is its own;
+      // a lease might be over.
+      try {
+        if (!navigator.locks) return;
         const tx = opened!.transaction("e", "readwrite", { durability: "relaxed" });
         const e = tx.objectStore("e");
         for (const [key, v] of entries)
