@@ -1,14 +1,45 @@
-// Builds `dist`: ESM and CJS for Node and for bundlers, a script for pages, the plug-ins, types.
+// Builds `dist`: ESM and CJS for Node and for bundlers, scripts for pages, the plug-ins, types.
 // With `--tests FOLDER` it builds tests and adapters there instead.
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { build } from "esbuild";
+import { minify } from "terser";
 
 const shared = { bundle: true, target: "es2022", logLevel: "warning", legalComments: "none" };
-const node = { ...shared, platform: "node", target: "node18" };
-// Internal members begin with an underscore; their names are no part of the interface.
-const mangle = { mangleProps: /^_[a-z]/, mangleCache: undefined };
-const page = { ...shared, platform: "browser", minify: true, ...mangle };
+const node = { ...shared, platform: "node", target: "node18", define: { PAGE: "false" } };
+
+// Internal members begin with an underscore; their names are no part of the interface. The two files
+// of pages share their state, so they share the short names as well.
+const names = {};
+const page = async (entry, outfile, more) => {
+  const { mangleCache } = await build({
+    ...shared,
+    platform: "browser",
+    define: { PAGE: "true" },
+    minify: true,
+    mangleProps: /^_[a-z]/,
+    mangleCache: names,
+    entryPoints: [entry],
+    outfile,
+    ...more,
+  });
+  Object.assign(names, mangleCache);
+  // Once more, by one that puts functions that are called once into their place.
+  const { code } = await minify(readFileSync(outfile, "utf8"), {
+    module: more.format === "esm",
+    toplevel: more.format === "esm",
+    compress: { passes: 3, ecma: 2020 },
+    format: { ecma: 2020 },
+  });
+  writeFileSync(outfile, code);
+};
+const second = {
+  name: "second",
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /web\/second\.js$/ }, () => ({ path: "./web-more.mjs", external: true })),
+};
+const esm = { format: "esm" };
+const iife = (globalName) => ({ format: "iife", globalName });
 
 const at = process.argv.indexOf("--tests");
 if (at > 0) {
@@ -25,36 +56,27 @@ if (at > 0) {
     external: ["playwright-core"],
     sourcemap: "inline",
   });
-  await build({
-    ...page,
-    entryPoints: ["adapter/page.ts"],
-    outfile: `${out}/adapter/page.js`,
-    format: "iife",
-  });
+  await page("adapter/page.ts", `${out}/adapter/page.js`, { format: "iife" });
 } else {
   rmSync("dist", { recursive: true, force: true });
-  await Promise.all([
-    build({ ...node, entryPoints: ["src/node.ts"], outfile: "dist/node.mjs", format: "esm" }),
-    build({ ...node, entryPoints: ["src/node.ts"], outfile: "dist/node.cjs", format: "cjs" }),
-    build({ ...page, entryPoints: ["src/web.ts"], outfile: "dist/web.mjs", format: "esm" }),
-    build({ ...page, entryPoints: ["src/web.ts"], outfile: "dist/web.cjs", format: "cjs" }),
-    build({ ...page, entryPoints: ["src/script.ts"], outfile: "dist/tidegate.js", format: "iife" }),
-    ...["web-vitals", "errors"].flatMap((name) => [
-      build({
-        ...page,
-        entryPoints: [`src/plugins/${name}.ts`],
-        outfile: `dist/${name}.mjs`,
-        format: "esm",
-      }),
-      build({
-        ...page,
-        entryPoints: [`src/plugins/${name}.ts`],
-        outfile: `dist/${name}.js`,
-        format: "iife",
-        globalName: `tidegate_${name.replace("-", "_")}`,
-      }),
-    ]),
-  ]);
+  await build({ ...node, entryPoints: ["src/node.ts"], outfile: "dist/node.mjs", format: "esm" });
+  await build({ ...node, entryPoints: ["src/node.ts"], outfile: "dist/node.cjs", format: "cjs" });
+  // The core comes first, so that it gets the shortest names.
+  await page("src/web.ts", "dist/web.mjs", { ...esm, plugins: [second] });
+  await page("src/script.ts", "dist/tidegate.js", { format: "iife" });
+  await page("src/web/second.ts", "dist/web-more.mjs", esm);
+  await page("src/web/second.ts", "dist/tidegate-more.js", iife("tidegate_more"));
+  await page("src/script-all.ts", "dist/tidegate-all.js", { format: "iife" });
+  await page("src/web-all.ts", "dist/web-all.mjs", esm);
+  await page("src/web-all.ts", "dist/web-all.cjs", { format: "cjs" });
+  for (const name of ["web-vitals", "errors"]) {
+    await page(`src/plugins/${name}.ts`, `dist/${name}.mjs`, esm);
+    await page(
+      `src/plugins/${name}.ts`,
+      `dist/${name}.js`,
+      iife(`tidegate_${name.replace("-", "_")}`),
+    );
+  }
   execFileSync("node_modules/.bin/tsc", ["-p", "tsconfig.build.json"]);
   // The same types for `require`: a folder of CommonJS.
   mkdirSync("dist/types-cjs", { recursive: true });

@@ -41,7 +41,7 @@ const run = operator({
       made.mode = mode;
       disks.set(folder!, made);
     }
-    return nodePlatform(made);
+    return nodePlatform(made, `${options.key}`);
   },
   started: (state) => void atExit(state),
   async more(m) {

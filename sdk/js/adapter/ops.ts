@@ -1,7 +1,8 @@
 /** The operations that are alike in Node and in pages (adapter.md, section 3). */
 import { create } from "../src/client.js";
+import { more } from "../src/more/index.js";
 import type { Platform } from "../src/platform.js";
-import { online } from "../src/sender.js";
+import { online } from "../src/pump.js";
 import type { State } from "../src/state.js";
 import type { Client } from "../src/types.js";
 import { odd } from "./odd.js";
@@ -82,7 +83,7 @@ export function operator(env: Environment): (message: any) => Promise<any> {
     let result: [Client, State];
     try {
       const real = env.platform(options, m.store || undefined);
-      result = create(options, world.wrap(real, m.seed ?? "42"));
+      result = create(options, world.wrap(real, m.seed ?? "42"), more);
     } catch (thrown) {
       if (thrown instanceof TypeError) return { refused: thrown.message };
       throw thrown;

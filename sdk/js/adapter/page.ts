@@ -1,9 +1,8 @@
 /** The page's side of the web adapter: messages come over a WebSocket, one a text frame. */
 import type { Platform } from "../src/platform.js";
-import { hide, leavePage, show } from "../src/web/page.js";
-import { pagePlatform } from "../src/web/platform.js";
+import { hide, leavePage, show } from "../src/web/hidden.js";
+import { nameOf, pagePlatform, SDK } from "../src/web/platform.js";
 import { pageStore } from "../src/web/store.js";
-import { storeName } from "../src/web.js";
 import { operator } from "./ops.js";
 import { World } from "./virtual.js";
 
@@ -25,7 +24,7 @@ const NAMES: Record<string, string> = { full: "QuotaExceededError", error: "Unkn
 const run = operator({
   world,
   who: {
-    sdk: "web/0.1.0",
+    sdk: SDK,
     profile: "device",
     caps: "virtual store kill net page beacon bfcache disk gzip undefined dynamic".split(" "),
     missing: {
@@ -40,15 +39,19 @@ const run = operator({
     },
   },
   platform(options, store): Platform {
-    const made = store ? pageStore(`${store} ${storeName(options)}`) : undefined;
+    const name = `${store} ${nameOf(options.endpoint, options.key)}`;
+    const made = store ? pageStore(name) : undefined;
     if (made) {
       made._mode = disk;
       disks.push(made);
     }
-    const real = pagePlatform(made);
-    const { _beacon } = real;
+    const real = pagePlatform(name);
+    const { _beacon, _get, _set } = real;
     return {
       ...real,
+      _store: made,
+      _get: made && _get,
+      _set: made && _set,
       _beacon: (url, body) => !beacon.refuse && body.length <= beacon.most && _beacon!(url, body),
     };
   },

@@ -1,14 +1,17 @@
 /** The pure functions, as `contract/vectors` calls them. Used by the unit tests and both adapters. */
-import { effective, parseDocument } from "../src/config.js";
 import { choose } from "../src/eviction.js";
 import { write } from "../src/json.js";
-import { eventLine, headerLine, isEvent, lineTail, withAge } from "../src/line.js";
+import { eventLine, headerLine, isEvent, withAge } from "../src/line.js";
+import { effective, parseDocument } from "../src/more/config.js";
+import { dateMs } from "../src/more/dates.js";
+import { recoveredAge } from "../src/more/expiry.js";
+import { factorsOf, rateOf } from "../src/more/rates.js";
+import { SERVER } from "../src/node/defaults.js";
 import { REASONS, Reason } from "../src/reasons.js";
 import { Act, classify } from "../src/reply.js";
 import { delayMs, pauseMs, serverMs } from "../src/retry.js";
-import { factorsOf, isKept, murmur3, rateOf, take } from "../src/sampling.js";
-import { recoveredAge } from "../src/sender.js";
-import { type U64, uuid7 } from "../src/uuid.js";
+import { isKept, murmur3, take } from "../src/sampling.js";
+import { uuid } from "../src/uuid.js";
 
 /** SplitMix64 (vectors/README.md). */
 export class SplitMix64 {
@@ -26,12 +29,7 @@ export class SplitMix64 {
   unit(): number {
     return Number(this.next() >> 11n) * 2 ** -53;
   }
-  halves(): U64 {
-    return halves(this.next());
-  }
 }
-
-export const halves = (n: bigint): U64 => [Number(n >> 32n), Number(n & 0xffffffffn)];
 
 export const camel = (name: string): string => name.replace(/_([a-z])/g, (_, c) => c.toUpperCase());
 export const snake = (name: string): string => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
@@ -98,21 +96,20 @@ const functions: Record<string, (i: any) => any> = {
       units: Array.from({ length: 4 }, () => b.unit()),
     };
   },
-  uuid7: ({ wall_ms, a, b }) => uuid7(wall_ms, halves(BigInt(a)), halves(BigInt(b))),
+  uuid7: ({ wall_ms, a, b }) => uuid(wall_ms, 7n, BigInt(a), BigInt(b)),
   event_line: ({ event, event_bytes_max }) => {
     const e = exotic(event);
     try {
       if (!isEvent(e.type, e.props)) throw Reason.Invalid;
-      const tail = lineTail(e.type, e.props, e.weight ?? 1, event_bytes_max);
-      return {
-        lines: [withAge(eventLine(e.id, e.seq, e.ts, tail, event_bytes_max), e.age_ms || 0)],
-      };
+      const [line] = eventLine(e.id, e.seq, e.ts, e.type, e.props, e.weight ?? 1, event_bytes_max);
+      return { lines: [withAge(line, e.age_ms || 0)] };
     } catch (refused) {
-      return { refused: REASONS[refused as number] };
+      return { refused: REASONS[typeof refused === "number" ? refused : Reason.Invalid] };
     }
   },
   header_line: (h) => {
-    const context = h.context && Object.keys(h.context).length ? write(h.context, 4096) : "";
+    const text = write(h.context ?? {}, 4096);
+    const context = text === "{}" ? undefined : JSON.parse(text);
     const rank = (row: any[]) => REASONS.indexOf(row[0]) * 3 + row[1];
     const rows = (list: any[]) => list.filter((r) => r[2] > 0).sort((a, b) => rank(a) - rank(b));
     const { fin, reserved, ...rest } = h.report;
@@ -122,17 +119,17 @@ const functions: Record<string, (i: any) => any> = {
       post: rows(rest.post),
       ...(fin && { reserved, fin: 1 }),
     };
-    return headerLine(
-      h.batch,
-      h.sdk,
-      h.instance,
-      h.epoch,
-      h.class,
-      h.count,
-      h.config,
+    return headerLine({
+      batch: h.batch,
+      sdk: h.sdk,
+      instance: h.instance,
+      epoch: h.epoch,
+      class: h.class,
+      count: h.count,
+      config: h.config ?? undefined,
       context,
       report,
-    );
+    });
   },
   split: ({ lines }) => {
     if (!lines.length) return { forgotten: true };
@@ -146,7 +143,7 @@ const functions: Record<string, (i: any) => any> = {
     const r = new SplitMix64(BigInt(seed));
     return Array.from({ length: failures }, (_, n) => delayMs(0, n, 1000, 60000, r.unit()));
   },
-  server_ms: (i) => serverMs(i.header, i.retry_ms, i.wall_ms),
+  server_ms: (i) => serverMs(i.header, i.retry_ms, i.wall_ms, dateMs),
   classify: (i) => {
     const body = i.body?.replaceAll("FILL", "y".repeat(i.fill || 0));
     const v = classify(
@@ -154,6 +151,7 @@ const functions: Record<string, (i: any) => any> = {
       i.batch,
       i.count,
       i.wall_ms,
+      dateMs,
     );
     return {
       act: ACTS[v._act],
@@ -180,7 +178,11 @@ const functions: Record<string, (i: any) => any> = {
       const read = parseDocument(text);
       if (read && !(document && read.version < document.version)) document = read;
     }
-    const out = keys(effective(profile === "device", keys(local, camel), document), snake);
+    const out: any = keys(
+      effective(keys(local, camel), document, profile === "server" ? SERVER : undefined),
+      snake,
+    );
+    out.config ??= null;
     for (const name of [
       "event_bytes_max",
       "request_timeout_ms",

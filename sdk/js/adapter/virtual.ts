@@ -100,7 +100,7 @@ export class World {
           _mono: () => this.mono,
           _wall: () => this.wall,
           _unit: () => jitter.unit(),
-          _u64: () => ids.halves(),
+          _u64: () => ids.next(),
           _timer: (ms, f) => this.timer(ms, f),
         }
       : {};

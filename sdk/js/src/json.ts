@@ -1,80 +1,42 @@
-/** JSON text of any value (R10, R11). Throws `Reason`s, never anything else on purpose. */
+/** JSON text of any value (R10, R11). Throws `Reason`s, or whatever the value throws while it is read. */
 import { Reason } from "./reasons.js";
 
-const DEPTH_MAX = 64;
-
-/** A JSON string; a lone surrogate, which `JSON.stringify` escapes, becomes U+FFFD (R10). */
-export const quote = (text: string): string =>
-  JSON.stringify(text).replace(/\\(ud...|.)/g, (all, code) => (code[1] ? "\ufffd" : all));
-
-const base64 = (bytes: Uint8Array): string => {
-  let text = "";
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return btoa(text);
-};
-
-const isLeftOut = (value: unknown): boolean =>
-  value === undefined || typeof value === "function" || typeof value === "symbol";
-
 /**
- * Writes `root`, which stands inside of `depth` containers. Stops with `TooLarge` as soon as the text
- * alone is longer than `most` (R61), with `Invalid` on cycles and beyond 64 containers.
+ * Writes `root`, which stands inside of `depth` containers. Stops with `TooLarge` as soon as the text is
+ * certain to be longer than `most` (R61), with `Invalid` beyond 64 containers, so on cycles as well.
  */
 export function write(root: unknown, most: number, depth = 1): string {
-  let out = "";
-  const open: unknown[] = [];
-  const add = (text: string) => {
-    out += text;
-    if (out.length > most) throw Reason.TooLarge;
+  /** How deep a container stands; said again wherever the same one is met again. */
+  const depths = new Map<unknown, number>();
+  const spend = (n: number) => {
+    most -= n;
+    if (most < 0) throw Reason.TooLarge;
   };
-  const value = (v: any): void => {
-    if (isLeftOut(v) || v === null) return add("null");
-    if (typeof v === "bigint") return add(v >= -MAX && v <= MAX ? `${v}` : `"${v}"`);
-    if (typeof v === "object") {
-      if (v instanceof ArrayBuffer) v = new Uint8Array(v);
-      if (v instanceof Uint8Array) {
-        if (v.length > most) throw Reason.TooLarge;
-        return add(`"${base64(v)}"`);
-      }
-      // A type that offers its own JSON form is asked, once.
-      if (typeof v.toJSON === "function") {
-        v = v.toJSON();
-        if (typeof v !== "object" || !v) return value(v);
-      }
+  // The platform has asked `toJSON` by now; of bytes that have one, the bytes are meant.
+  const replace = function (this: any, key: string, v: any): unknown {
+    const bytes = this[key];
+    spend(typeof v === "string" ? v.length : v === undefined ? 0 : 1);
+    if (bytes instanceof Uint8Array || bytes instanceof ArrayBuffer) {
+      spend(bytes.byteLength);
+      most += bytes.byteLength;
+      return btoa(Array.from(new Uint8Array(bytes), (n) => String.fromCharCode(n)).join(""));
     }
-    if (typeof v === "string") {
-      if (v.length > most) throw Reason.TooLarge;
-      return add(quote(v));
-    }
-    // NaN and the infinities become null by themselves, -0 becomes 0.
-    if (typeof v !== "object") return add(JSON.stringify(v));
-    if (open.includes(v) || depth + open.length >= DEPTH_MAX) throw Reason.Invalid;
-    open.push(v);
-    let comma = "";
-    if (v instanceof Map) v = Object.fromEntries(v);
-    if (v[Symbol.iterator]) {
-      add("[");
-      for (const item of v) {
-        add(comma);
-        value(item);
-        comma = ",";
+    if (typeof v === "bigint") return Number.isSafeInteger(Number(v)) ? Number(v) : `${v}`;
+    if (typeof v === "object" && v) {
+      if (v instanceof Map) v = Object.fromEntries(v);
+      else if (!Array.isArray(v) && v[Symbol.iterator]) {
+        const list = [];
+        for (const item of v) if (list.push(item) > most) throw Reason.TooLarge;
+        v = list;
       }
-      add("]");
-    } else {
-      add("{");
-      for (const key of Object.keys(v)) {
-        const item = v[key];
-        if (isLeftOut(item)) continue;
-        add(`${comma + quote(key)}:`);
-        value(item);
-        comma = ",";
-      }
-      add("}");
+      const at = (depths.get(this) ?? depth) + 1;
+      if (at > 64) throw Reason.Invalid;
+      depths.set(v, at);
     }
-    open.pop();
+    return v;
   };
-  value(root);
-  return out;
+  // A lone surrogate, which the platform escapes, becomes U+FFFD.
+  return JSON.stringify(root, replace).replace(/\\(ud...|.)/g, (all, code) =>
+    code[1] ? "\ufffd" : all,
+  );
 }
-
-const MAX = Number.MAX_SAFE_INTEGER;

@@ -1,5 +1,5 @@
-/** The ledger of one epoch (R100-R106) and the text of its report. Counts only; no I/O. */
-import { POST_FROM, REASONS, Reason } from "./reasons.js";
+/** The ledger of one epoch (R100-R106) and its report. Counts only; no I/O. */
+import { POST_FROM, REASONS, type Reason } from "./reasons.js";
 
 /** A reason, a class, a count. */
 export type Row = [reason: string, class_: number, count: number];
@@ -13,8 +13,8 @@ export interface Report {
   held: number;
   pre: Row[];
   post: Row[];
-  reserved?: number;
-  fin?: number;
+  reserved?: number | undefined;
+  fin?: number | undefined;
 }
 
 /** One life of one queue (R106). */
@@ -26,92 +26,77 @@ export interface Epoch {
   _held: number;
   /** Drops by `reason * 3 + class`. */
   _drops: number[];
+  /** Reports made so far. */
   _n: number;
   _reserved: number;
-  /** The ledger that was acknowledged last, as text. */
-  _told: string;
-  /** Entries that wait for the store; null deletes. */
-  _puts: Map<string, unknown>;
-  /** The queue of the store, none without one. */
-  _queue?: any;
-  _recovered?: boolean;
+  /** Grows with every change of what a report tells, and what it was in the last one acknowledged. */
+  _changes: number;
+  _told: number;
   /** Whether the store lacks something that is known here. */
   _dirty?: boolean;
+  _recovered?: boolean;
+  /** Its last report was made. */
   _ended?: boolean;
-  /** What waits for the next write of this epoch. */
-  _after: (() => void)[];
-  /** Entries of the write that is under way. */
-  _taken?: [string, unknown][];
-  /** The highest reservation that is in the store. */
-  _kept: number;
+  /** What the store keeps of it and waits for; none without one (`more/persist.ts`). */
+  _kept?: Kept | undefined;
 }
 
-export const newEpoch = (id: string, state?: number[]): Epoch => {
-  const [tracked = 0, admitted = 0, acked = 0, n = 0, reserved = 0, ...drops] = state || [];
-  return {
-    _id: id,
-    _tracked: tracked,
-    _admitted: admitted,
-    _acked: acked,
-    _held: 0,
-    _drops: drops.length ? drops : Array(60).fill(0),
-    _n: n,
-    _reserved: reserved,
-    _told: "",
-    _puts: new Map(),
-    _after: [],
-    _kept: reserved,
-  };
-};
+/** An epoch's place in the store. */
+export interface Kept {
+  _queue: any;
+  /** Entries that wait to be written; null deletes. */
+  _puts: Map<string, unknown>;
+  /** What waits for the next write. */
+  _after: (() => void)[];
+  /** Entries of the write that is under way. */
+  _taken?: [string, unknown][] | undefined;
+  /** The highest reservation that is in the store. */
+  _reserved: number;
+}
 
-/** What the store keeps of a ledger, and `newEpoch` reads. */
-export const snapshot = (e: Epoch): number[] => [
-  e._tracked,
-  e._admitted,
-  e._acked,
-  e._n,
-  e._reserved,
-  ...e._drops,
-];
+export const newEpoch = (id: string): Epoch => ({
+  _id: id,
+  _tracked: 0,
+  _admitted: 0,
+  _acked: 0,
+  _held: 0,
+  _drops: Array(60).fill(0),
+  _n: 0,
+  _reserved: 0,
+  _changes: 0,
+  _told: 0,
+});
+
+/** Says that the ledger has changed. */
+export const changed = (e: Epoch): void => {
+  e._dirty = true;
+  e._changes++;
+};
 
 /** Counts drops. A `pre` reason is a call that ended here, so it is tracked as well (R101). */
 export const count = (e: Epoch, reason: Reason, class_: number, n: number): void => {
   if (reason < POST_FROM) e._tracked += n;
   e._drops[reason * 3 + class_] += n;
-  e._dirty = true;
+  changed(e);
 };
 
-/** Sum of the drops of one side. */
-export const sum = (e: Epoch, from: number, to: number): number =>
-  e._drops.slice(from * 3, to * 3).reduce((a, b) => a + b, 0);
-
-/**
- * Brings a recovered ledger up to date with the `found` events that are still there (R114): what was
- * admitted and is neither found nor settled nor counted is `store_error`.
- */
-export const reconcile = (e: Epoch, found: number, class_: number): void => {
-  e._tracked = e._admitted + sum(e, 0, POST_FROM);
-  const lost = e._admitted - e._acked - sum(e, POST_FROM, 20) - found;
-  if (lost > 0) count(e, Reason.StoreError, class_, lost);
-};
-
-export const reportOf = (e: Epoch, fin?: boolean): Report => {
-  const rows = (from: number, to: number): Row[] =>
-    e._drops
-      .map((n, at): Row => [REASONS[(at / 3) | 0], at % 3, n])
-      .slice(from * 3, to * 3)
-      .filter((row) => row[2] > 0);
+/** What a ledger says, keys in the order of a report. */
+export const ledgerOf = (e: Epoch) => {
+  const rows = e._drops.map((n, at): Row => [REASONS[(at / 3) | 0], at % 3, n]);
+  const said = (row: Row) => row[2];
   return {
-    n: e._n,
     tracked: e._tracked,
     admitted: e._admitted,
     acked: e._acked,
     held: e._held,
-    pre: rows(0, POST_FROM),
-    post: rows(POST_FROM, 20),
-    ...(fin && { reserved: e._reserved, fin: 1 }),
+    pre: rows.slice(0, POST_FROM * 3).filter(said),
+    post: rows.slice(POST_FROM * 3).filter(said),
   };
 };
 
-/** A report's text; `JSON.stringify` keeps the order in which `reportOf` made the keys. */
-export const reportText = (report: Report): string => JSON.stringify(report);
+export const reportOf = (e: Epoch, fin?: boolean): Report => ({
+  n: e._n,
+  ...ledgerOf(e),
+  reserved: fin ? e._reserved : undefined,
+  fin: fin ? 1 : undefined,
+});

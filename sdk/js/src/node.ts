@@ -1,9 +1,11 @@
 /** Tidegate for Node. @module */
 import { join } from "node:path";
-import { create, refusal } from "./client.js";
+import { create } from "./client.js";
+import { more } from "./more/index.js";
 import { atExit } from "./node/exit.js";
 import { nodePlatform } from "./node/platform.js";
 import { folderStore } from "./node/store.js";
+import { refuse } from "./options.js";
 import { murmur3 } from "./sampling.js";
 import type { Client, Options } from "./types.js";
 
@@ -18,22 +20,18 @@ export const storeFolder = (o: Options): string =>
  * here ever throws. It keeps no process alive: `await client.close()` before you leave.
  */
 export function init(options: Options): Client {
-  const why = refusal(options, false);
-  if (why) throw new TypeError(`tidegate: ${why}`);
+  refuse(options);
   const store =
     options.storeDir && options.store !== false
       ? folderStore(storeFolder(options), (text) => console.warn(text))
       : undefined;
-  const platform = nodePlatform(store);
-  const [client, state] = create(options, platform);
+  const platform = nodePlatform(store, options.key);
+  const { _end } = platform;
+  const [client, state] = create(options, platform, more);
   const forget = atExit(state);
-  const { close } = client;
-  return {
-    ...client,
-    close: (ms) =>
-      close(ms).finally(() => {
-        forget();
-        platform._destroy();
-      }),
+  platform._end = () => {
+    forget();
+    _end!();
   };
+  return client;
 }

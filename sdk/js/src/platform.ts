@@ -1,13 +1,14 @@
 /** What the SDK takes from its environment. Tests and the adapter put another one in its place. */
 import type { Reply } from "./reply.js";
-import type { U64 } from "./uuid.js";
 
+/** A request of the gateway: a `POST` if it has a body, else the configuration's `GET`. */
 export interface HttpRequest {
-  _method: "GET" | "POST";
   _url: string;
-  _headers: Record<string, string>;
   _body?: Uint8Array<ArrayBuffer>;
-  _keepalive?: boolean;
+  /** Whether the body is gzip. */
+  _gzip?: boolean;
+  _keepalive?: boolean | undefined;
+  _etag?: string | null;
 }
 
 /** Entries of one queue: a value, or null to delete. Values are JSON or `Uint8Array`s in arrays. */
@@ -18,7 +19,7 @@ export type StoreFault = "full" | "error" | "lost";
 
 export interface Store {
   /** Small texts that must be known at once: instance, opt-out, configuration. */
-  _get(name: string): string | null;
+  _get(name: string): string | null | undefined;
   _set(name: string, text: string, done?: () => void): void;
   /** A queue of this client's own, or nothing if there is no store. */
   _open(id: string, done: (queue: unknown) => void): void;
@@ -36,23 +37,29 @@ export interface Store {
 }
 
 export interface Platform {
-  /** Whether this is a page: the device profile, no headers, no secret keys. */
-  _page: boolean;
   /** Name and version on the wire. */
   _sdk: string;
+  /** Where defaults differ from those of pages. */
+  _defaults?: Record<string, unknown>;
   _mono(): number;
   _wall(): number;
   _unit(): number;
-  _u64(): U64;
+  _u64(): bigint;
   /** `keep` holds a Node process alive. Returns how to cancel it. */
   _timer(ms: number, f: () => void, keep?: boolean): () => void;
   /** `done` is called once, unless the returned function aborted it. */
   _http(request: HttpRequest, done: (reply: Reply) => void): () => void;
-  /** Off the caller's thread; null if there is none, or it failed. */
-  _gzip(bytes: Uint8Array<ArrayBuffer>, done: (out: Uint8Array<ArrayBuffer> | null) => void): void;
+  /** Off the caller's thread; nothing if there is none, or it failed. */
+  _gzip(bytes: Uint8Array<ArrayBuffer>, done: (out?: Uint8Array<ArrayBuffer>) => void): void;
+  /** In pages. */
   _beacon?(url: string, body: Uint8Array<ArrayBuffer>): boolean;
-  _store?: Store;
+  /** Small texts of a page that are known before its store is there. */
+  _get?: ((name: string) => string | null | undefined) | undefined;
+  _set?: ((name: string, text: string) => void) | undefined;
+  _store?: Store | undefined;
   _warn(text: string): void;
+  /** The client has ended. */
+  _end?(): void;
   /** Crash points of tests. */
   _point?(name: string): void;
 }

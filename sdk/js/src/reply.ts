@@ -1,6 +1,6 @@
 /** What a reply means (R14-R26, R104). Never throws. */
 import { utf8 } from "./line.js";
-import { serverMs, WAIT_MAX, whole } from "./retry.js";
+import { type ReadDate, serverMs, WAIT_MAX, whole } from "./retry.js";
 
 export const BODY_MAX = 65_536;
 
@@ -15,9 +15,9 @@ export const enum Act {
 /** What came back; `_status` 0 is no complete reply. */
 export interface Reply {
   _status: number;
-  _body?: string;
-  _retryAfter?: string | null;
-  _etag?: string | null;
+  _body?: string | undefined;
+  _retryAfter?: string | null | undefined;
+  _etag?: string | null | undefined;
 }
 
 export interface Verdict {
@@ -37,50 +37,49 @@ export interface Verdict {
 export function readObject(body: string | undefined): any {
   try {
     const read = JSON.parse(body!);
-    return utf8(body!).length <= BODY_MAX &&
-      read &&
-      typeof read === "object" &&
-      !Array.isArray(read)
-      ? read
-      : undefined;
+    if (read && typeof read === "object" && !Array.isArray(read) && utf8(body!).length <= BODY_MAX)
+      return read;
   } catch {}
 }
 
-export function classify(reply: Reply, batch: string, count: number, wall: number): Verdict {
+export function classify(
+  reply: Reply,
+  batch: string,
+  count: number,
+  wall: number,
+  date?: ReadDate,
+): Verdict {
   const status = reply._status;
   const object = readObject(reply._body);
   const read = object || {};
-  const ok = status >= 200 && status < 300;
-  const refusal = status >= 400 && status < 500;
   const list = read.rejected ?? [];
-  const accepted = whole(read.accepted ?? 0);
+  const rejected = Array.isArray(list) ? list.length : NaN;
+  const refusal = status >= 400 && status < 500;
   // R15: a definitive 200 is the gateway's own and about all of this batch.
   const settles =
     status === 200 &&
     typeof read.batch === "string" &&
     read.batch.toLowerCase() === batch &&
     (read.unchecked === true
-      ? accepted === count
-      : Array.isArray(list) && accepted! + whole(read.filtered ?? 0)! + list.length === count);
-  const act = settles
-    ? Act.Settled
-    : !refusal || [408, 425, 429].includes(status)
-      ? Act.Retry
-      : status === 413
-        ? Act.Split
-        : [401, 403, 404].includes(status)
-          ? Act.DropAndPause
-          : Act.Drop;
-  const foreign = !status || (status < 400 && !settles);
-  const limits = Array.isArray(read.limits) ? read.limits : [];
+      ? whole(read.accepted) === count
+      : whole(read.accepted ?? 0)! + whole(read.filtered ?? 0)! + rejected === count);
+  const foreign = !settles && status < 400;
   return {
-    _act: act,
+    _act: settles
+      ? Act.Settled
+      : !refusal || [408, 425, 429].includes(status)
+        ? Act.Retry
+        : status === 413
+          ? Act.Split
+          : [401, 403, 404].includes(status)
+            ? Act.DropAndPause
+            : Act.Drop,
     _answered: settles || refusal || (status === 503 && ["pressure", "busy"].includes(read.reason)),
     _filtered: whole(read.filtered) || 0,
-    _rejected: Array.isArray(list) ? list.length : 0,
-    _serverMs: foreign || ok ? 0 : serverMs(reply._retryAfter, read.retry_ms, wall),
+    _rejected: rejected || 0,
+    _serverMs: status < 400 ? 0 : serverMs(reply._retryAfter, read.retry_ms, wall, date),
     _speaks: !!object && !foreign,
-    _limits: limits
+    _limits: (Array.isArray(read.limits) ? read.limits : [])
       .filter(
         (pair: any) =>
           Array.isArray(pair) &&

@@ -8,45 +8,21 @@ export const delayMs = (server: number, n: number, base: number, cap: number, un
 export const pauseMs = (ms: number, unit: number) =>
   Math.min(WAIT_MAX, ms + Math.floor(unit * Math.min(ms / 10, 60_000)));
 
-const DATES =
-  /^(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (\d\d) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT|(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, (\d\d)-(\w{3})-(\d\d) (\d\d):(\d\d):(\d\d) GMT|(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (\w{3}) ([ \d]\d) (\d\d):(\d\d):(\d\d) (\d{4}))$/;
-
-/** An HTTP-date of one of the three forms as Unix ms, NaN if it is none. */
-export function dateMs(text: string, wallMs: number): number {
-  const m = DATES.exec(text);
-  if (!m) return NaN;
-  const form = m[1] ? 1 : m[7] ? 7 : 13;
-  let [day, month, year, hour, minute, second]: any[] = m.slice(form, form + 6);
-  if (form > 7) [month, day, hour, minute, second, year] = m.slice(13);
-  if (form === 7) {
-    const now = new Date(wallMs).getUTCFullYear();
-    year = +year + Math.floor(now / 100) * 100;
-    if (year > now + 50) year -= 100;
-  }
-  const at = "JanFebMarAprMayJunJulAugSepOctNovDec".indexOf(month) / 3;
-  // `Date.UTC` would carry the 31st of June over; a leap second is the second before it. Years below
-  // 100 are meant as they stand.
-  const date = new Date(0);
-  date.setUTCFullYear(+year, at, +day);
-  return at % 1 ||
-    at < 0 ||
-    +day < 1 ||
-    date.getUTCDate() !== +day ||
-    hour > 23 ||
-    minute > 59 ||
-    second > 60 ||
-    +year < 1
-    ? NaN
-    : date.setUTCHours(hour, minute, Math.min(second, 59), 0);
-}
+/** Reads an HTTP-date as Unix ms, NaN if it is none; in pages it comes with the second file. */
+export type ReadDate = (text: string, wallMs: number) => number;
 
 /** An integer from 0, also as `5.0`; undefined for everything else. */
 export const whole = (n: unknown): number | undefined =>
   Number.isInteger(n) && (n as number) >= 0 ? (n as number) : undefined;
 
 /** The larger of what header and body ask for. Never throws. */
-export function serverMs(header: string | null | undefined, retryMs: unknown, wall: number) {
+export function serverMs(
+  header: string | null | undefined,
+  retryMs: unknown,
+  wall: number,
+  date?: ReadDate,
+) {
   const text = (header || "").replace(/^[ \t]+|[ \t]+$/g, "");
-  const asked = /^[0-9]{1,15}$/.test(text) ? +text * 1000 : dateMs(text, wall) - wall || 0;
+  const asked = /^\d{1,15}$/.test(text) ? +text * 1000 : date ? date(text, wall) - wall || 0 : 0;
   return Math.min(Math.max(asked, whole(retryMs) || 0), WAIT_MAX);
 }

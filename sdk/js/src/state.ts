@@ -1,11 +1,12 @@
 /** The state of one client. Modules beside this are functions over it. */
-import type { Effective } from "./config.js";
-import { count, type Epoch, newEpoch } from "./ledger.js";
+import { changed, count, type Epoch } from "./ledger.js";
+import type { More } from "./more/more.js";
+import type { Effective } from "./options.js";
 import type { Platform } from "./platform.js";
 import { REASONS, Reason } from "./reasons.js";
 import type { Bucket } from "./sampling.js";
 import type { Options } from "./types.js";
-import { uuid7 } from "./uuid.js";
+import { uuid } from "./uuid.js";
 
 export const enum Breaker {
   Closed,
@@ -45,7 +46,7 @@ export interface Batch {
   _epoch: Epoch;
   _events: Ev[];
   _body: Uint8Array<ArrayBuffer>;
-  _gzip: boolean;
+  _gzip?: boolean;
   /** Whether the body has its final form. */
   _final?: boolean;
   /** When it was sealed, NaN if that was in another life. */
@@ -57,12 +58,12 @@ export interface Batch {
   /** How to abort the request. */
   _abort?: (() => void) | undefined;
   _gone?: boolean;
-  _fin?: boolean;
-  /** The ledger it tells, as text. */
-  _tells: string;
+  _fin?: boolean | undefined;
+  /** `Epoch._changes` as it tells them. */
+  _tells: number;
   _stored?: boolean;
-  /** The round of the drain it was sent in, -1 outside. */
-  _round: number;
+  /** The round of the drain it was sent in. */
+  _round?: number | undefined;
 }
 
 export interface Lane {
@@ -76,85 +77,79 @@ export interface Lane {
   _pausedUntil: number;
 }
 
+/** A flush that is under way. */
 export interface Flush {
+  /** It covers events up to here, */
   _order: number;
+  /** so many of which are still held. */
   _left: number;
-  _done: (result: boolean) => void;
+  _done?: (result: boolean) => void;
 }
 
 export interface State {
   _platform: Platform;
   _options: Options;
-  _key: string;
-  _secret: boolean;
   _endpoint: string;
   _instance: string;
-  _context: string;
-  _document: any;
+  _context: object | undefined;
   _now: Effective;
-  _etag: string | null;
-  /** Wall clock at the first receipt of the version in force (R126). */
-  _firstAt: number;
-  /** The version that switched the client off, or on. */
-  _killedBy: number | null;
+  /** What the second file adds, once it is there. */
+  _more?: More;
   _epoch: Epoch;
+  /** Recovered epochs that are still open here. */
   _older: Epoch[];
   _lanes: Lane[];
   _used: number;
   _order: number;
   _bucket: Bucket;
-  _ready: boolean;
+  /** Whether sending has begun. */
+  _ready?: boolean;
   _out: boolean;
-  _closed: boolean;
-  /** Closing has come to the report of the end. */
-  _ending: boolean;
-  _stopped: boolean;
-  _offline: boolean;
+  _closed?: boolean;
+  _stopped?: boolean;
+  _offline?: boolean;
   _killedUntil: number;
   _pausedUntil: number;
-  _breaker: Breaker;
-  _openUntil: number;
-  _failures: number;
-  /** The drain's round, -1 if there is none (R88). */
-  _round: number;
-  _roundLeft: number;
-  _roundOpen: number;
-  _roundAt: number;
-  _pressure: number;
-  _pressureUntil: number;
   _lastSend: number;
-  _heard: boolean;
+  /** Any reply at all has come. */
+  _heard?: boolean;
   _filtered: number;
   _rejected: number;
   _flushes: Flush[];
   _closing?: Promise<boolean>;
-  _onEnd?: () => void;
-  /** The page is hidden; what was queued by then is sent at once (R140). */
-  _hidden: boolean;
-  _hiddenOrder: number;
+  /** Settled when it is known whether there is a second file. */
+  _joined?: Promise<unknown>;
+  /** Closed for good if the second file is not there: it alone opens it. */
+  _breaker: Breaker;
+  /** The batch that probes. */
   _probe?: Batch | undefined;
-  // Configuration
-  _fetchedAt: number;
-  _fetching?: (() => void) | undefined;
-  _wanted: boolean;
-  // Store
-  _saving: boolean;
-  _saveAt: number;
-  /** Bytes of events that wait for the store. */
-  _waiting: number;
-  _fault?: string | undefined;
-  _retryStoreAt: number;
+  /** How many sends the round of the drain has left (R88). */
+  _roundLeft: number;
   // The one timer, and guards
   _cancel?: (() => void) | undefined;
   _timerAt: number;
-  _pumping: boolean;
+  _pumping?: boolean;
+  /** Callbacks of the host that are running. */
   _depth: number;
+  /** Drops that `onDrop` was not told yet, and when one was told last, by `reason * 3 + class`. */
   _drops: Map<number, number>;
   _lastDrop: number[];
 }
 
-export const newId = (s: State): string =>
-  uuid7(s._platform._wall(), s._platform._u64(), s._platform._u64());
+export const newId = (
+  { _platform: p }: State,
+  version = 7n,
+  first: number | bigint = p._wall(),
+): string => uuid(Number(first), version, p._u64(), p._u64());
+
+/** Small texts of the store: what a page knows at once goes before. */
+export const recall = ({ _platform: p }: State, name: string): string | null | undefined =>
+  p._get?.(name) ?? p._store?._get(name);
+
+export const keep = ({ _platform: p }: State, name: string, text: string): void => {
+  p._set?.(name, text);
+  p._store?._set(name, text);
+};
 
 export const lane = (): Lane => ({
   _queue: [],
@@ -166,14 +161,7 @@ export const lane = (): Lane => ({
   _pausedUntil: 0,
 });
 
-export const freshEpoch = (s: State): void => {
-  s._epoch = newEpoch(newId(s));
-};
-
-/** The first reservation needs no store yet: nothing of it is on the wire before it is stored. */
-export const RESERVE = 256;
-
-/** Queued events of a class, oldest first. */
+/** Queued events of a class. */
 export const queued = (k: Lane): number => k._queue.length - k._head;
 
 /** Takes `n` events from the front. */
@@ -197,10 +185,9 @@ export function unshift(k: Lane, events: Ev[]): void {
 
 export const allBatches = (s: State): Batch[] => s._lanes.flatMap((k) => k._sealed);
 
-export const held = (s: State): number => s._older.reduce((n, e) => n + e._held, s._epoch._held);
+export const epochs = (s: State): Epoch[] => [s._epoch, ...s._older];
 
-export const level = (s: State): number =>
-  s._platform._mono() < s._pressureUntil ? s._pressure : 0;
+export const held = (s: State): number => epochs(s).reduce((n, e) => n + e._held, 0);
 
 export const killedMs = (s: State): number => Math.max(0, s._killedUntil - s._platform._mono());
 
@@ -209,7 +196,7 @@ export function announce(s: State, reason: Reason, class_: number, n = 1): void 
   const pair = reason * 3 + class_;
   const now = s._platform._mono();
   if (!(now - s._lastDrop[pair] < 60_000))
-    s._platform._warn(`tidegate: dropping events of class ${class_}: ${REASONS[reason]}`);
+    s._platform._warn(`tidegate: ${REASONS[reason]}: events of class ${class_} are dropped`);
   s._lastDrop[pair] = now;
   s._drops.set(pair, (s._drops.get(pair) || 0) + n);
 }
@@ -221,13 +208,12 @@ export function drop(s: State, e: Epoch, reason: Reason, class_: number, n = 1):
 
 /** Calls `onDrop` outside of any change of state. */
 export function tell(s: State): void {
-  const f = s._options.onDrop;
   if (s._depth) return;
   for (const [pair, n] of s._drops) {
     s._drops.delete(pair);
     s._depth++;
     try {
-      f?.(REASONS[(pair / 3) | 0] as any, (pair % 3) as any, n);
+      s._options.onDrop?.(REASONS[(pair / 3) | 0] as any, (pair % 3) as any, n);
     } catch (thrown) {
       s._platform._warn(`tidegate: onDrop: ${thrown}`);
     }
@@ -239,59 +225,24 @@ export function tell(s: State): void {
 export function leave(s: State, ev: Ev, reason?: Reason): void {
   const e = ev._epoch;
   e._held--;
-  s._used -= ev._size;
-  e._dirty = true;
-  if (s._platform._store) e._puts.set(`e${ev._seq}`, null);
-  if (reason == null) e._acked++;
-  else drop(s, e, ev._sent === Sent.Unanswered ? Reason.Unconfirmed : reason, ev._class);
+  if (reason == null) {
+    e._acked++;
+    changed(e);
+  } else drop(s, e, ev._sent === Sent.Unanswered ? Reason.Unconfirmed : reason, ev._class);
   left(s, ev);
 }
 
-/** Flushes count what leaves, whatever the cause (R130). */
-function left(s: State, ev: Ev): void {
-  for (const f of s._flushes.slice()) if (ev._order <= f._order && !--f._left) f._done(true);
+/** Its room is free. */
+export function left(s: State, ev: Ev): void {
+  s._used -= ev._size;
+  s._more?._left(s, ev);
 }
 
-/** A batch is over; its events leave, if it is said how. */
-export function endBatch(s: State, b: Batch, reason: Reason | null | ((ev: Ev) => Reason)): void {
-  b._gone = true;
+/** A batch is over; its events leave, if it is said how: null is acknowledged. */
+export function endBatch(s: State, b: Batch, how?: Reason | null): void {
   const k = s._lanes[b._class];
+  b._gone = true;
   k._sealed = k._sealed.filter((other) => other !== b);
-  if (b._stored) for (const key of "ba") b._epoch._puts.set(key + b._id, null);
-  b._epoch._dirty = true;
-  for (const ev of b._events)
-    leave(s, ev, reason === null ? undefined : typeof reason === "number" ? reason : reason(ev));
-}
-
-/** Gives up a request; whether it arrived is not known (R104). */
-export function abort(b: Batch): void {
-  if (!b._abort) return;
-  b._abort();
-  b._abort = undefined;
-  for (const ev of b._events) ev._sent = Sent.Unanswered;
-}
-
-/** Forgets all of an epoch without counting it (R113, R135). */
-export function forget(s: State, e: Epoch, reason?: Reason): void {
-  const gone = (ev: Ev) => {
-    s._used -= ev._size;
-    if (reason != null) announce(s, reason, ev._class);
-    left(s, ev);
-  };
-  for (const b of allBatches(s)) {
-    if (b._epoch !== e) continue;
-    abort(b);
-    b._gone = true;
-    b._events.forEach(gone);
-  }
-  for (const k of s._lanes) {
-    k._sealed = k._sealed.filter((b) => !b._gone);
-    const all = shift(k, queued(k));
-    all.filter((ev) => ev._epoch === e).forEach(gone);
-    unshift(
-      k,
-      all.filter((ev) => ev._epoch !== e),
-    );
-  }
-  e._held = 0;
+  s._more?._ended(s, b);
+  if (how !== undefined) for (const ev of b._events) leave(s, ev, how ?? undefined);
 }

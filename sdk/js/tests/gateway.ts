@@ -24,6 +24,7 @@ export async function gateway(answer?: Answer) {
     request.on("end", () => {
       const url = new URL(request.url!, "http://gateway");
       response.setHeader("access-control-allow-origin", "*");
+      response.setHeader("access-control-expose-headers", "Retry-After, ETag");
       if (request.method === "OPTIONS") {
         preflights++;
         return void response.writeHead(204).end();
@@ -66,10 +67,10 @@ export async function gateway(answer?: Answer) {
 }
 
 /** Waits until `f` holds; fails after 20 s. */
-export async function until(f: () => unknown, what: string): Promise<void> {
+export async function until(f: () => unknown, what: string | (() => string)): Promise<void> {
   const end = Date.now() + 20_000;
   while (!(await f())) {
-    if (Date.now() > end) throw new Error(`never: ${what}`);
+    if (Date.now() > end) throw new Error(`never: ${typeof what === "string" ? what : what()}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

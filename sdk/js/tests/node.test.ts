@@ -140,6 +140,72 @@ test("cluster and worker threads share one store and send nothing twice", async 
   await g.close();
 });
 
+test("a cluster of which workers are killed: nothing twice, the loss bounded and visible", async () => {
+  const g = await gateway();
+  const storeDir = folder();
+  const options = { key, endpoint: g.endpoint, storeDir, batchMs: 100, storeFlushMs: 20 };
+  const path = join(folder(), "killed.mjs");
+  // The primary's own log of calls is what is compared: a worker says each one before it makes it.
+  writeFileSync(
+    path,
+    `import cluster from "node:cluster";
+    import { init } from ${JSON.stringify(dist)};
+    if (cluster.isPrimary) {
+      let calls = 0;
+      const workers = Array.from({ length: 4 }, () => cluster.fork());
+      for (const [at, worker] of workers.entries()) {
+        let own = 0;
+        worker.on("message", () => {
+          calls++;
+          // Two are killed, the others close.
+          if (++own === 200) at < 2 ? worker.process.kill("SIGKILL") : worker.send("close");
+        });
+      }
+      process.on("exit", () => console.log(calls));
+    } else {
+      const c = init(${JSON.stringify(options)});
+      const timer = setInterval(() => process.send(1, () => c.track("cluster")), 2);
+      process.on("message", async () => {
+        clearInterval(timer);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        await c.close();
+        process.disconnect();
+      });
+    }`,
+  );
+  const child = spawn(process.execPath, [path], { stdio: ["ignore", "pipe", "inherit"] });
+  let out = "";
+  child.stdout.on("data", (text) => (out += text));
+  await new Promise((resolve) => child.on("close", resolve));
+  const calls = Number(out);
+  const next = init({ key, endpoint: g.endpoint, storeDir });
+  const fins = () =>
+    new Map<string, any>(
+      g.sends
+        .filter((send) => send.header.report.fin)
+        .map((send) => [send.header.epoch, send.header.report]),
+    );
+  await until(() => fins().size === 4, "four last reports");
+  await next.close();
+  const sum = (f: (report: any) => number) => [...fins().values()].reduce((n, r) => n + f(r), 0);
+  // What was sent and not answered when a worker was killed may come again, as the same batch.
+  const batches = new Map(g.sends.map((send) => [send.header.batch, send.events]));
+  const all = [...batches.values()].flat().map((event) => event.id);
+  assert.equal(all.length, new Set(all).size);
+  assert.equal(
+    sum((r) => r.acked),
+    all.length,
+  );
+  assert.equal(
+    sum((r) => r.admitted),
+    sum((r) => r.acked),
+  );
+  const lost = calls - all.length;
+  assert(lost >= 0 && lost <= 100, `${lost} of ${calls} lost`);
+  assert(sum((r) => r.reserved - r.admitted) >= lost);
+  await g.close();
+});
+
 test("a corrupt store never prevents init", async () => {
   const g = await gateway();
   const storeDir = folder();

@@ -148,7 +148,9 @@ pub(super) fn answer(
     if !given("content-type") {
         text.push_str("content-type: application/json\r\n");
     }
+    // As the real gateway (`src/admit/origin.rs`): without it a page cannot read `Retry-After`.
     text.push_str("access-control-allow-origin: *\r\n");
+    text.push_str("access-control-expose-headers: Retry-After, ETag\r\n");
     for (name, value) in headers {
         text.extend([name, ": ", value, "\r\n"]);
     }

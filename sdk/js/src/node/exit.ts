@@ -1,5 +1,5 @@
 /** The exit hook (R132): writes what is not in the store, synchronously. No signal handlers. */
-import { spill } from "../persist.js";
+import { spill } from "../more/persist.js";
 import type { State } from "../state.js";
 
 const clients = new Set<WeakRef<State>>();

@@ -7,7 +7,7 @@ import { BODY_MAX, type Reply } from "../reply.js";
 const options = { keepAlive: true, maxFreeSockets: 3, timeout: 4000, scheduling: "lifo" } as const;
 
 /** One pair of agents for each client, so that closing one ends its connections (R131). */
-export function transport() {
+export function transport(sdk: string, key: string) {
   const plain = new http.Agent(options);
   const tls = new https.Agent(options);
   const send = (r: HttpRequest, done: (reply: Reply) => void): (() => void) => {
@@ -20,11 +20,17 @@ export function transport() {
     let request: http.ClientRequest | undefined;
     try {
       const secure = r._url.slice(0, 6).toLowerCase() === "https:";
-      const headers: Record<string, string | number> = { ...r._headers };
-      if (r._body) headers["content-length"] = r._body.length;
+      const headers: Record<string, string | number> = { "user-agent": `tidegate-${sdk}` };
+      if (key.startsWith("sk_")) headers.authorization = `Bearer ${key}`;
+      if (r._etag) headers["if-none-match"] = r._etag;
+      if (r._gzip) headers["content-encoding"] = "gzip";
+      if (r._body) {
+        headers["content-type"] = "application/x-ndjson";
+        headers["content-length"] = r._body.length;
+      }
       request = (secure ? https : http).request(
         r._url,
-        { method: r._method, headers, agent: secure ? tls : plain },
+        { method: r._body ? "POST" : "GET", headers, agent: secure ? tls : plain },
         (response) => {
           const chunks: Buffer[] = [];
           let size = 0;

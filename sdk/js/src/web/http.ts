@@ -2,48 +2,43 @@
 import type { HttpRequest } from "../platform.js";
 import { BODY_MAX, type Reply } from "../reply.js";
 
-/** At most 65,536 bytes of a reply; undefined beyond (R14). */
-async function text(response: Response): Promise<string | undefined> {
-  const reader = response.body?.getReader();
+async function request(r: HttpRequest, signal: AbortSignal): Promise<Reply> {
+  const { _body: body } = r;
+  const response = await fetch(r._url, {
+    method: body ? "POST" : "GET",
+    body,
+    headers: body && { "content-type": "text/plain" },
+    keepalive: !!r._keepalive,
+    cache: body ? "no-store" : "no-cache",
+    credentials: "omit",
+    redirect: "manual",
+    signal,
+  });
+  // At most so much of a reply is read; a longer one counts as broken (R14).
+  const reader = response.body!.getReader();
   const decoder = new TextDecoder();
-  let out = "";
-  for (let size = 0; reader; ) {
+  let text = "";
+  for (;;) {
     const { done, value } = await reader.read();
     if (done) break;
-    size += value.length;
-    if (size > BODY_MAX) {
+    text += decoder.decode(value, { stream: true });
+    if (text.length > BODY_MAX) {
       reader.cancel();
-      return;
+      break;
     }
-    out += decoder.decode(value, { stream: true });
   }
-  return out;
+  return {
+    _status: response.status,
+    _body: text,
+    _retryAfter: response.headers.get("retry-after"),
+  };
 }
 
 export function send(r: HttpRequest, done: (reply: Reply) => void): () => void {
   const control = new AbortController();
-  (async (): Promise<Reply> => {
-    try {
-      const response = await fetch(r._url, {
-        method: r._method,
-        body: r._body,
-        headers: r._headers,
-        keepalive: !!r._keepalive,
-        cache: r._body ? "no-store" : "no-cache",
-        credentials: "omit",
-        redirect: "manual",
-        signal: control.signal,
-      });
-      return {
-        _status: response.status,
-        _body: await text(response),
-        _retryAfter: response.headers.get("retry-after"),
-      };
-    } catch {
-      return { _status: 0 };
-    }
-  })().then((reply) => {
-    if (!control.signal.aborted) done(reply);
-  });
+  const { signal } = control;
+  request(r, signal)
+    .catch((): Reply => ({ _status: 0 }))
+    .then((reply) => signal.aborted || done(reply));
   return () => control.abort();
 }

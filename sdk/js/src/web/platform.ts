@@ -1,36 +1,45 @@
 /** A page's platform object. */
-import type { Platform, Store } from "../platform.js";
-import type { U64 } from "../uuid.js";
+import type { Platform } from "../platform.js";
 import { send } from "./http.js";
 
-export const pagePlatform = (store: Store | undefined): Platform => ({
-  _page: true,
-  _sdk: "web/0.1.0",
+/** Name and version on the wire. */
+export const SDK = "web/0.1.0";
+
+/** `name` stands before the names of what is kept in local storage. */
+export const pagePlatform = (name: string): Platform => ({
+  _sdk: SDK,
   _mono: () => Math.floor(performance.now()),
   _wall: Date.now,
   _unit: Math.random,
-  _u64: () => [...crypto.getRandomValues(new Uint32Array(2))] as U64,
+  _u64: () => crypto.getRandomValues(new BigUint64Array(1))[0],
   _timer(ms, f) {
     const timer = setTimeout(f, ms);
     return () => clearTimeout(timer);
   },
   _http: send,
   _gzip(bytes, done) {
-    if (!self.CompressionStream) return done(null);
-    const gzipped = new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip"));
-    new Response(gzipped)
+    if (!self.CompressionStream) return done();
+    new Response(new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip")))
       .arrayBuffer()
-      .then((out) => new Uint8Array(out))
-      .catch(() => null)
-      .then(done);
+      .then(
+        (out) => done(new Uint8Array(out)),
+        () => done(),
+      );
   },
-  _beacon(url, body) {
+  _beacon: (url, body) => navigator.sendBeacon(url, new Blob([body], { type: "text/plain" })),
+  // Storage may be forbidden, or full.
+  _get(key) {
     try {
-      return navigator.sendBeacon(url, new Blob([body], { type: "text/plain" }));
-    } catch {
-      return false;
-    }
+      return localStorage.getItem(name + key);
+    } catch {}
   },
-  _store: store,
+  _set(key, text) {
+    try {
+      localStorage.setItem(name + key, text);
+    } catch {}
+  },
   _warn: (text) => console.warn(text),
 });
+
+/** One store for each gateway and key. */
+export const nameOf = (endpoint: string, key: string): string => `tidegate ${endpoint} ${key} `;

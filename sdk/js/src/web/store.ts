@@ -1,5 +1,5 @@
 /**
- * The store of pages: IndexedDB for queues, local storage for what must be known at once (R110-R117).
+ * The store of pages: IndexedDB (R110-R117). What must be known at once is in local storage as well.
  * Entries have the key `[queue, key]`; every write checks the queue's generation in its transaction.
  */
 import type { Entry, Store, StoreFault } from "../platform.js";
@@ -11,6 +11,18 @@ export interface Queue {
   /** Gives up the lock. */
   _release: () => void;
   _sizes: Map<string, number>;
+  /** Local storage has a note of it. */
+  _noted?: boolean;
+}
+
+/** Brings what a dead page had written up to what it noted when it was left. */
+function amend(entries: Map<string, any>, note: string | null): void {
+  const old = entries.get("l");
+  if (!note || !old) return;
+  for (const [key, v] of JSON.parse(note))
+    if (v === null) entries.delete(key);
+    // A page that came back may have written since; counters never fall.
+    else if (v.every((n: any, at: number) => !at || at === 5 || n >= old[at])) entries.set(key, v);
 }
 
 const sizeOf = (v: any): number =>
@@ -31,6 +43,7 @@ const range = (id: string) => IDBKeyRange.bound([id], [id, []]);
 export function pageStore(name: string): Store & { _mode?: string } {
   const queues = new Set<Queue>();
   let opening: Promise<IDBDatabase> | undefined;
+  let opened: IDBDatabase | undefined;
   const database = (): Promise<IDBDatabase> =>
     (opening ||= new Promise<IDBDatabase>((resolve, reject) => {
       const request = indexedDB.open(name, REVISION);
@@ -40,10 +53,11 @@ export function pageStore(name: string): Store & { _mode?: string } {
       };
       request.onsuccess = () => {
         const db = request.result;
+        opened = db;
         // A newer page or a deletion must not wait for this one.
         db.onversionchange = db.onclose = () => {
           db.close();
-          opening = undefined;
+          opening = opened = undefined;
         };
         resolve(db);
       };
@@ -89,22 +103,21 @@ export function pageStore(name: string): Store & { _mode?: string } {
     return queue;
   };
   const take = claims(name);
-  /** Local storage may lag behind when the whole browser is killed; these are read from the database. */
+  const noteOf = (id: string) => `${name}left ${id}`;
+  const unnote = (queue: Queue) => {
+    if (!queue._noted) return;
+    queue._noted = false;
+    try {
+      localStorage.removeItem(noteOf(queue._id));
+    } catch {}
+  };
+  /** Small texts of the database: local storage may lag behind when the whole browser is killed. */
   const kept = new Map<string, string>();
 
   const store: Store & { _mode?: string } = {
-    _get(key) {
-      try {
-        return localStorage.getItem(name + key) ?? kept.get(key) ?? null;
-      } catch {
-        return kept.get(key) ?? null;
-      }
-    },
+    _get: (key) => kept.get(key),
     _set(key, text, done) {
       kept.set(key, text);
-      try {
-        localStorage.setItem(name + key, text);
-      } catch {}
       run((q) => result(q.put(text, `.${key}`)))
         .catch(() => {})
         .then(done);
@@ -144,8 +157,16 @@ export function pageStore(name: string): Store & { _mode?: string } {
             const values = await result(e.getAll(range(id)));
             keys.forEach((key: any, at) => entries.set(key[1], values[at]));
           });
-          if (generation) found(keep(id, generation, release, [...entries]), entries);
-          else release();
+          try {
+            amend(entries, localStorage.getItem(noteOf(id)));
+          } catch {}
+          if (!generation) {
+            release();
+            continue;
+          }
+          const queue = keep(id, generation, release, [...entries]);
+          queue._noted = true;
+          found(queue, entries);
         }
       })()
         .catch(() => {})
@@ -168,6 +189,7 @@ export function pageStore(name: string): Store & { _mode?: string } {
           for (const [key, v] of entries)
             if (v === null) queue._sizes.delete(key);
             else queue._sizes.set(key, sizeOf(v) + key.length);
+          unnote(queue);
           done();
         },
         (thrown) => done(faultOf(thrown)),
@@ -175,6 +197,7 @@ export function pageStore(name: string): Store & { _mode?: string } {
     },
     _drop(queue: any, done) {
       queues.delete(queue);
+      unnote(queue);
       run(async (q, e) => {
         await check(q, queue);
         q.delete(queue._id);
@@ -189,6 +212,27 @@ export function pageStore(name: string): Store & { _mode?: string } {
     _free(queue: any) {
       queues.delete(queue);
       queue._release();
+    },
+    _spill(queue: any, entries) {
+      if (store._mode) return;
+      // A page that is about to end is told of nothing any more, and its transaction may not be waited
+      // for. So the ledger and what has left are noted where writing is synchronous.
+      try {
+        const short = entries.filter(([key, v]) => v === null || key === "l");
+        localStorage.setItem(noteOf(queue._id), JSON.stringify(short));
+        queue._noted = true;
+      } catch {}
+      // Committed here and now, without a look at the generation: a lock says that the queue is its own;
+      // a lease might be over.
+      try {
+        if (!navigator.locks) return;
+        const tx = opened!.transaction("e", "readwrite", { durability: "relaxed" });
+        const e = tx.objectStore("e");
+        for (const [key, v] of entries)
+          if (v === null) e.delete([queue._id, key]);
+          else e.put(v, [queue._id, key]);
+        tx.commit();
+      } catch {}
     },
     _bytes: bytes,
   };

@@ -1,26 +1,21 @@
 /** The configuration centre (R120-R126). */
+
+import { Reason } from "../reasons.js";
+import { type Reply, readObject } from "../reply.js";
+import { urlOf } from "../send.js";
+import { allBatches, endBatch, keep, leave, recall, type State, shift } from "../state.js";
 import { effective, parseDocument } from "./config.js";
-import { purge } from "./persist.js";
-import { type Reply, readObject } from "./reply.js";
-import { pump, urlOf } from "./sender.js";
-import type { State } from "./state.js";
-import { shrink } from "./track.js";
+import { sift } from "./forget.js";
+import type { Full } from "./more.js";
 
 const WEEK = 604_800_000;
 
 /** Fetches the document; its result touches neither breaker nor delays (R120). */
-export function fetchConfig(s: State): void {
+export function fetchConfig(s: Full): void {
   const p = s._platform;
   if (s._fetching || s._out || s._stopped) return;
   s._wanted = false;
   s._fetchedAt = p._mono();
-  const headers: Record<string, string> = {};
-  // Pages set no header: they revalidate with `cache: "no-cache"` (R27).
-  if (!p._page) {
-    headers["user-agent"] = `tidegate-${p._sdk}`;
-    if (s._etag) headers["if-none-match"] = s._etag;
-    if (s._secret) headers.authorization = `Bearer ${s._key}`;
-  }
   const done = (reply: Reply) => {
     s._fetching = undefined;
     cancel();
@@ -33,12 +28,12 @@ export function fetchConfig(s: State): void {
       // The switch counts from the first receipt of its version (R126).
       const same = s._document && s._document.version === document.version;
       s._firstAt = same ? s._firstAt : wall;
-      p._store?._set("config", JSON.stringify([wall, s._firstAt, s._etag, document]));
+      keep(s, "config", JSON.stringify([wall, s._firstAt, s._etag, document]));
       apply(s, document, same ? undefined : document.off_ms);
     }
-    pump(s);
+    s._core._pump(s);
   };
-  const request = p._http({ _method: "GET", _url: urlOf(s, "config"), _headers: headers }, done);
+  const request = p._http({ _url: urlOf(s, "config"), _etag: s._etag }, done);
   const cancel = p._timer(s._now.requestTimeoutMs, () => {
     request();
     done({ _status: 0 });
@@ -51,9 +46,9 @@ export function fetchConfig(s: State): void {
 }
 
 /** Puts a document into force; `off` is how long it switches the client off, if it is new. */
-export function apply(s: State, document: any, off?: unknown): void {
+export function apply(s: Full, document: any, off?: unknown): void {
   s._document = document;
-  s._now = effective(s._platform._page, s._options, document);
+  s._now = effective(s._options, document, s._platform._defaults);
   if (off !== undefined || document.version !== s._killedBy) {
     const left = off === undefined ? s._now.offMs : Math.min(s._now.offMs, Number(off) || 0);
     s._killedUntil = s._platform._mono() + left;
@@ -64,17 +59,33 @@ export function apply(s: State, document: any, off?: unknown): void {
 }
 
 /** The last good document of the store counts for a week (R124). */
-export function restore(s: State): void {
-  const kept = readList(s._platform._store?._get("config"));
-  if (!kept) return;
+export function restore(s: Full): void {
+  const kept = readObject(`{"v":${recall(s, "config") || 0}}`)?.v;
+  if (!Array.isArray(kept)) return;
   const [at, first, etag, document] = kept;
   const wall = s._platform._wall();
   if (!parseDocument(JSON.stringify(document)) || wall - at > WEEK) return;
   s._etag = etag;
   s._firstAt = first;
-  const since = Math.max(0, wall - first);
-  apply(s, document, Math.max(0, effective(s._platform._page, s._options, document).offMs - since));
+  const { offMs } = effective(s._options, document, s._platform._defaults);
+  apply(s, document, Math.max(0, offMs - Math.max(0, wall - first)));
 }
 
-const readList = (text: string | null | undefined): any[] | undefined =>
-  readObject(`{"v":${text || 0}}`)?.v || undefined;
+/** A smaller queue evicts at once (R73), with floors, then without. */
+export function shrink(s: State): void {
+  for (const floors of [s._now.queueFloorBytes, [0, 0, 0]]) {
+    for (let c = 2; c >= 0 && s._used > s._now.queueBytesMax; c--) {
+      const k = s._lanes[c];
+      while (s._used > s._now.queueBytesMax && k._queue[k._head]) {
+        if (k._bytes - k._queue[k._head]._size < floors[c]) break;
+        leave(s, shift(k, 1)[0], Reason.QueueFull);
+      }
+    }
+  }
+}
+
+/** A kill with `purge`: all that is held leaves, but what is in flight ends normally (R126). */
+export function purge(s: State): void {
+  for (const b of allBatches(s)) if (!b._busy) endBatch(s, b, Reason.PurgedKill);
+  for (const k of s._lanes) for (const ev of sift(k, () => false)) leave(s, ev, Reason.PurgedKill);
+}

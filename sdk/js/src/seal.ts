@@ -1,0 +1,96 @@
+/** Sealing: which events make a batch, and its bytes (R76-R78, R19). */
+import { type Epoch, reportOf } from "./ledger.js";
+import { ageText, headerLine, utf8, withAge } from "./line.js";
+import { type Batch, type Ev, newId, queued, type State, shift } from "./state.js";
+
+const headerOf = (s: State, batch: string, e: Epoch, class_: number, n: number, fin?: boolean) =>
+  headerLine({
+    batch,
+    sdk: s._platform._sdk,
+    instance: s._instance,
+    epoch: e._id,
+    class: class_,
+    count: n,
+    config: s._now.config,
+    context: s._context,
+    report: reportOf(e, fin),
+  });
+
+/** A batch of exactly these events, with a report of this moment (R8, R100). */
+export function assemble(
+  s: State,
+  class_: number,
+  e: Epoch,
+  events: Ev[],
+  mono = s._platform._mono(),
+  fin?: boolean,
+): Batch {
+  const id = newId(s);
+  e._n++;
+  e._dirty = true;
+  return {
+    _id: id,
+    _class: class_,
+    _epoch: e,
+    _events: events,
+    _body: utf8(
+      [
+        headerOf(s, id, e, class_, events.length, fin),
+        ...events.map((ev) => withAge(ev._line, ev._age)),
+        "",
+      ].join("\n"),
+    ),
+    // Batches of recovered epochs have no monotonic time (R1).
+    _mono: e._recovered ? NaN : mono,
+    _attempts: 0,
+    _fin: fin,
+    _tells: e._changes,
+  };
+}
+
+/** How many of the oldest events of one epoch fit (R78); always one. Sets their age. */
+export function pick(s: State, from: Ev[], most: number): number {
+  const now = s._platform._mono();
+  const e = from[0]._epoch;
+  // The header's length, with the digits of the largest count, and of a report that has grown.
+  let room = most - utf8(headerOf(s, e._id, e, 0, 5000)).length - 2;
+  let n = 0;
+  for (const ev of from) {
+    if (ev._epoch !== e || n >= s._now.batchEventsMax) break;
+    // Recovered events travel without an age.
+    ev._age = now - ev._mono || 0;
+    room -= ev._size + ageText(ev._age).length;
+    if (room < 0 && n) break;
+    n++;
+  }
+  return n;
+}
+
+/** Seals the oldest events of a class, at most `most` bytes. */
+export function seal(s: State, c: number, most: number): Batch {
+  const k = s._lanes[c];
+  const n = pick(s, k._queue.slice(k._head, k._head + s._now.batchEventsMax), most);
+  const events = shift(k, n);
+  const b = assemble(s, c, events[0]._epoch, events);
+  k._sealed.push(b);
+  return b;
+}
+
+/** How long an event waits for others. */
+export const batchMs = (s: State, c: number): number =>
+  s._now.batchMs * (s._more && c ? 2 ** s._more._level(s) : 1);
+
+/** Whether a class has queued events to send (R76). */
+export function isDue(s: State, c: number): boolean {
+  const k = s._lanes[c];
+  const n = queued(k);
+  const first = k._queue[k._head];
+  return (
+    n > 0 &&
+    (n >= s._now.batchEventsMax ||
+      k._bytes >= s._now.batchBytesMax ||
+      // Recovered, also: it has no time of its own.
+      !(s._platform._mono() - first._mono < batchMs(s, c)) ||
+      s._flushes.some((f) => first._order <= f._order))
+  );
+}
