@@ -11,6 +11,7 @@ pub mod admin;
 pub mod admit;
 
 pub mod ingest;
+pub mod ledger;
 pub mod rulebook;
 
 pub mod decode;
