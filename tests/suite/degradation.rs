@@ -1,7 +1,7 @@
 //! The closed loop: a gateway under pressure says so, SDKs thin out their bulk events and keep the
 //! critical ones, every event says how many it stands for, and a reader gets the truth back.
 //!
-//! A hash of the instance and the type decides which events are kept, and both are fixed here: every
+//! A hash of the instance and the type decides which events are kept, and both are fixed: every
 //! run keeps the same ones, so that the verdict needs no luck.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,7 +2,8 @@
 //! and restarted: once every epoch is closed, the ledger's remainder is 0.
 //!
 //! `TIDEGATE_BOOKS` is the number of events for each SDK (2,000; 100,000 for a proof),
-//! `TIDEGATE_BOOKS_SDKS` their names (`python,go`), `TIDEGATE_BOOKS_SEED` the seed of all moments.
+//! `TIDEGATE_BOOKS_SDKS` their names (`python,go`), `TIDEGATE_BOOKS_SEED` the seed of all moments,
+//! `TIDEGATE_BOOKS_PACE_MS` the time between two groups of 1 to 20 events (20).
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,10 +20,10 @@ use super::support::{Binary, eventually, files};
 /// Deaths of each client, and troubles of the gateway.
 const CLIENT_KILLS: u64 = 4;
 const TROUBLES: u64 = 6;
-/// What the contract promises: what is older than this is in the store (R110), and what more a busy
-/// machine may take.
+/// What is older than this is in the store (R110) ...
 const STORE_FLUSH_MS: u64 = 100;
-const UNSYNCED: Duration = Duration::from_secs(3);
+/// ... give or take what a busy machine needs.
+const UNSYNCED: Duration = Duration::from_secs(2);
 
 /// What an SDK's driver knows by itself.
 #[derive(Debug, Default)]
@@ -36,6 +37,7 @@ struct Log {
 struct Plan {
     events: u64,
     seed: u64,
+    pace: Duration,
     endpoint: String,
     progress: AtomicU64,
 }
@@ -54,27 +56,32 @@ fn books_through_kills_close() {
     binary.set("TIDEGATE__LISTEN", &format!("127.0.0.1:{port}"));
     binary.run();
     let endpoint = format!("http://127.0.0.1:{port}");
-    let plan = Plan { events, seed, endpoint, progress: AtomicU64::new(0) };
+    let pace = Duration::from_millis(number("TIDEGATE_BOOKS_PACE_MS", 20));
+    let plan = Plan { events, seed, pace, endpoint, progress: AtomicU64::new(0) };
     let homes = tempfile::tempdir().expect("a folder");
-    let logs: BTreeMap<&str, Log> = std::thread::scope(|scope| {
+    let (troubles, logs): (Troubles, BTreeMap<&str, Log>) = std::thread::scope(|scope| {
         let (plan, homes) = (&plan, homes.path());
         let drivers: Vec<_> = names
             .iter()
             .map(|name| (*name, scope.spawn(move || drive(name, plan, homes))))
             .collect();
-        trouble(&mut binary, plan, all);
-        drivers.into_iter().map(|(name, log)| (name, log.join().expect("a driver"))).collect()
+        let troubles = trouble(&mut binary, plan, all);
+        let joined = drivers.into_iter().map(|(name, log)| (name, log.join().expect("a driver")));
+        (troubles, joined.collect())
     });
     for name in logs.keys() {
         settle(name, &plan, homes.path());
     }
+    let limited = troubles.limited + limited(&binary);
+    println!("{troubles:?}, {limited} requests limited in all");
+    assert!(limited > 0, "the quota was never reached");
     assert_eq!(binary.stop().code(), Some(0));
     judge(&binary, &logs);
 }
 
-/// A quota that the second half of the events runs into.
+/// A quota that bulk events run into in each life of the gateway, which begins with a full one.
 fn configuration(all: u64) -> String {
-    let rate = all.div_ceil(20);
+    let rate = all.div_ceil(70);
     format!(
         "[store]\nflush_ms = 20\n[limits]\napp_events_rate = {rate}\n\
          [[keys]]\nkey = \"wk_books\"\napp = \"books\"\nkind = \"public\"\n"
@@ -94,9 +101,25 @@ impl Dice {
     }
 }
 
+/// What was done to the gateway.
+#[derive(Debug, Default)]
+struct Troubles {
+    kills: u32,
+    stalls: u32,
+    stops: u32,
+    /// Requests refused with 429 before each end of it.
+    limited: u64,
+}
+
+fn limited(binary: &Binary) -> u64 {
+    let page = binary.metrics();
+    let line = page.lines().find(|line| line.contains("reason=\"app_events_rate\""));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+}
+
 /// Kills, stalls and restarts the gateway whenever another part of all events has been tracked.
-fn trouble(binary: &mut Binary, plan: &Plan, all: u64) {
-    let mut dice = Dice(plan.seed);
+fn trouble(binary: &mut Binary, plan: &Plan, all: u64) -> Troubles {
+    let (mut dice, mut done) = (Dice(plan.seed), Troubles::default());
     for part in 1..=TROUBLES {
         let at = all * part / (TROUBLES + 1) + dice.roll(all / 20 + 1);
         eventually("more events are tracked", || {
@@ -104,20 +127,26 @@ fn trouble(binary: &mut Binary, plan: &Plan, all: u64) {
         });
         match dice.roll(3) {
             0 => {
+                done.kills += 1;
+                done.limited += limited(binary);
                 binary.kill();
                 binary.run();
             }
             1 => {
+                done.stalls += 1;
                 binary.signal(Signal::STOP);
                 std::thread::sleep(Duration::from_millis(300 + dice.roll(1_000)));
                 binary.signal(Signal::CONT);
             }
             _ => {
+                done.stops += 1;
+                done.limited += limited(binary);
                 assert_eq!(binary.stop().code(), Some(0));
                 binary.run();
             }
         }
     }
+    done
 }
 
 fn begin(name: &str, plan: &Plan, home: &Path) -> Sdk {
@@ -165,6 +194,7 @@ fn drive(name: &str, plan: &Plan, home: &Path) -> Log {
             client = begin(name, plan, home);
         }
         recent.retain(|(at, _)| at.elapsed() < UNSYNCED);
+        std::thread::sleep(plan.pace);
         // No more is tracked than an SDK can hold while the gateway is away.
         eventually("the queue is not full", || {
             (client.stats()["queue_bytes"].as_u64() < Some(2 << 20)).then_some(())
@@ -201,7 +231,8 @@ fn judge(binary: &Binary, logs: &BTreeMap<&str, Log>) {
         assert!(ours.iter().all(|entry| entry["state"] == "closed"), "{books:#}");
         let (tracked, gaps, unused) = (sum("tracked"), sum("gap_events"), sum("unused"));
         accepted += sum("accepted");
-        // Lost with a kill: never in the store, so that only their numbers are missing.
+        // Lost with a kill: never in the store. Their numbers show among the unused ones, as far
+        // as their block had been reserved there.
         let lost = log.calls - tracked;
         println!(
             "{name}: {} calls, {} kills, {} epochs; tracked {tracked}, acked {}, received {}; lost \
@@ -215,7 +246,6 @@ fn judge(binary: &Binary, logs: &BTreeMap<&str, Log>) {
             sum("repeated_batches"),
         );
         assert!(tracked <= log.calls && lost <= log.at_risk, "{name}: {lost} of {}", log.at_risk);
-        assert!(lost <= unused, "{name}: each of {lost} is a number that was reserved");
     }
     // The files say the same as the books: every accepted event, once.
     assert_eq!(files::stored(&binary.data_dir()).len() as u64, accepted);
