@@ -68,8 +68,8 @@ impl Account {
 
     /// Takes one record in. A batch counts once, and so does every number.
     pub(super) fn note(&mut self, arrival: &Arrival) {
-        self.first_ms = self.first_ms.min(arrival.arrival_ms);
-        self.last_ms = self.last_ms.max(arrival.arrival_ms);
+        self.first_ms = self.first_ms.min(arrival.came_ms);
+        self.last_ms = self.last_ms.max(arrival.came_ms);
         if self.refused {
             return;
         }
@@ -79,7 +79,9 @@ impl Account {
         }
         if let Some(report) = &arrival.report {
             let own = arrival.events.len() as u64;
-            if let Err(invalid) = report.and_then(|report| self.hear(report, own)) {
+            if let Err(invalid) =
+                report.as_ref().map_err(|why| *why).and_then(|report| self.hear(report, own))
+            {
                 self.invalid += 1;
                 self.invalid_why = Some(invalid);
             }
@@ -106,13 +108,12 @@ impl Account {
     }
 
     /// Keeps the report with the highest number; those below it only have to be lower.
-    fn hear(&mut self, report: Report, own: u64) -> Result<(), Invalid> {
+    fn hear(&mut self, report: &Report, own: u64) -> Result<(), Invalid> {
         if let Some(known) = &self.report {
-            if known.n == report.n && *known != report {
+            if known.n == report.n && known != report {
                 return Err(Invalid::Twice);
             }
-            let (newer, older) =
-                if known.n > report.n { (known, &report) } else { (&report, known) };
+            let (newer, older) = if known.n > report.n { (known, report) } else { (report, known) };
             if newer.falls_behind(older) {
                 return Err(Invalid::Falls);
             }
@@ -121,8 +122,8 @@ impl Account {
             let before = report.acked.saturating_add(report.held).saturating_sub(own);
             self.lowest = Some((report.n, before));
         }
-        if self.report.is_none_or(|known| known.n < report.n) {
-            self.report = Some(report);
+        if self.report.as_ref().is_none_or(|known| known.n < report.n) {
+            self.report = Some(*report);
         }
         Ok(())
     }

@@ -29,7 +29,7 @@ pub(super) enum Verdict {
 pub(super) struct Arrival {
     pub(super) app: Arc<str>,
     pub(super) kind: KeyKind,
-    pub(super) arrival_ms: i64,
+    pub(super) came_ms: i64,
     pub(super) batch: Uuid,
     pub(super) instance: String,
     /// Empty if the batch names none.
@@ -53,7 +53,7 @@ impl Reading {
     /// Reads a record as the gateway did when it came.
     pub(super) fn read(&mut self, record: &Record) -> Result<Arrival, String> {
         let facts = &record.facts;
-        let (book, judges) = self.rules.find(facts.rules);
+        let (book, known) = self.rules.find(facts.rules);
         let shape = &book.shape;
         let body = decode::decode(&record.body, facts.coding, &shape.decode, &mut self.scratch)
             .map_err(|refusal| refusal.to_string())?;
@@ -65,18 +65,18 @@ impl Reading {
         Ok(Arrival {
             app: Arc::clone(&facts.app),
             kind: facts.key_kind,
-            arrival_ms: facts.arrival_ms,
+            came_ms: facts.arrival_ms,
             batch: batch.id,
             instance: text(header.instance),
             epoch: text(header.epoch),
             report: (!report.is_empty()).then(|| Report::read(report)),
-            events: events(body, &batch, judges),
+            events: events(body, &batch, known),
         })
     }
 }
 
-fn events(body: &[u8], batch: &Batch, judges: bool) -> Vec<(u64, Verdict)> {
-    let judged = |verdict| if judges { verdict } else { Verdict::Unjudged };
+fn events(body: &[u8], batch: &Batch, known: bool) -> Vec<(u64, Verdict)> {
+    let judged = |verdict| if known { verdict } else { Verdict::Unjudged };
     let kept = batch.events.iter().map(|event| {
         let filtered = event.filtered_by.is_some();
         let verdict = if filtered { Verdict::Filtered } else { Verdict::Accepted };

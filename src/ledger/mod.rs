@@ -222,11 +222,11 @@ impl Ledger {
         let bytes = &mut self.bytes;
         let slot = self.accounts.entry(owner).or_insert_with(|| {
             *bytes += texts + OWNER_BYTES + ACCOUNT_BYTES;
-            Some(Box::new(Account::begin(arrival.arrival_ms)))
+            Some(Box::new(Account::begin(arrival.came_ms)))
         });
         let Some(account) = slot else { return Ok(()) };
         let before = account.bytes();
-        if self.scope.since_ms.is_some_and(|since_ms| arrival.arrival_ms < since_ms) {
+        if self.scope.since_ms.is_some_and(|since_ms| arrival.came_ms < since_ms) {
             // The first arrival only moves back, so it is out for good.
             *bytes = bytes.saturating_sub(before);
             *slot = None;

@@ -47,7 +47,8 @@ impl Sdk {
         for kind in types {
             self.seq += 1;
             let (seq, id) = (self.seq, Uuid::now_v7());
-            events += &format!("{{\"id\":\"{id}\",\"seq\":{seq},\"type\":\"{kind}\"}}\n");
+            let line = format!("{{\"id\":\"{id}\",\"seq\":{seq},\"type\":\"{kind}\"}}\n");
+            events.push_str(&line);
         }
         self.around(&events, types.len(), "")
     }

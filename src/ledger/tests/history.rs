@@ -350,7 +350,9 @@ fn history() -> impl Strategy<Value = (Vec<Step>, Vec<Fate>, u64)> {
 
 fn world(steps: &[Step], fates: &[Fate]) -> World {
     let mut world = World::new();
-    steps.iter().for_each(|step| world.apply(step));
+    for step in steps {
+        world.apply(step);
+    }
     world.end(fates);
     world
 }

@@ -19,7 +19,7 @@ impl Sdk {
         let contract = root().join("sdk/contract");
         let adapter = Adapter::start(&manifest, &contract, home).expect("an adapter");
         let mut sdk = Self { adapter };
-        sdk.call("hello", json!({"clock": "real", "mono_ms": 0, "wall_ms": 0}));
+        sdk.call("hello", &json!({"clock": "real", "mono_ms": 0, "wall_ms": 0}));
         sdk
     }
 
@@ -30,27 +30,27 @@ impl Sdk {
         if let Some(store) = store {
             fields["store"] = json!(store);
         }
-        let made = self.call("init", fields);
+        let made = self.call("init", &fields);
         assert!(made["refused"].is_null(), "{made}");
     }
 
     /// Calls `track` so many times; the props say `n`, from `marker` on.
     pub(crate) fn track(&mut self, kind: &str, class: u8, count: u64, marker: u64) {
         let fields = json!({"type": kind, "class": class, "count": count, "marker": marker});
-        self.call("track", fields);
+        self.call("track", &fields);
     }
 
     /// What it says of itself.
     pub(crate) fn stats(&mut self) -> Value {
-        self.call("stats", json!({}))["stats"].clone()
+        self.call("stats", &json!({}))["stats"].clone()
     }
 
     /// Closes the client, and waits for the end of that; says whether nothing is held.
     pub(crate) fn close(&mut self, timeout_ms: u64) -> bool {
-        let begun = self.call("close", json!({"timeout_ms": timeout_ms}));
+        let begun = self.call("close", &json!({"timeout_ms": timeout_ms}));
         let call = json!({"call": begun["call"]});
         eventually("the client is closed", || {
-            let asked = self.call("call", call.clone());
+            let asked = self.call("call", &call);
             (asked["done"] == true).then(|| asked["result"] == true)
         })
     }
@@ -60,7 +60,7 @@ impl Sdk {
         self.adapter.kill();
     }
 
-    fn call(&mut self, op: &str, fields: Value) -> Value {
+    fn call(&mut self, op: &str, fields: &Value) -> Value {
         let fields: Map<String, Value> = fields.as_object().cloned().unwrap_or_default();
         match self.adapter.call(op, &fields) {
             Ok(Answer::Done(value)) => value,
