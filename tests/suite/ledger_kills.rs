@@ -51,12 +51,15 @@ fn books_through_kills_close() {
     let names = std::env::var("TIDEGATE_BOOKS_SDKS").unwrap_or_else(|_| "python,go".to_owned());
     let names: Vec<&str> = names.split(',').collect();
     let all = events * names.len() as u64;
-    let mut binary = Binary::prepare(&configuration(all));
+    let pace_ms = number("TIDEGATE_BOOKS_PACE_MS", 20);
+    let pace = Duration::from_millis(pace_ms);
+    // 10 events in a group, on average.
+    let demand = names.len() as u64 * 10_000 / pace_ms.max(1);
+    let mut binary = Binary::prepare(&configuration(all, demand));
     let port = ports::free().expect("a port");
     binary.set("TIDEGATE__LISTEN", &format!("127.0.0.1:{port}"));
     binary.run();
     let endpoint = format!("http://127.0.0.1:{port}");
-    let pace = Duration::from_millis(number("TIDEGATE_BOOKS_PACE_MS", 20));
     let plan = Plan { events, seed, pace, endpoint, progress: AtomicU64::new(0) };
     let homes = tempfile::tempdir().expect("a folder");
     let (troubles, logs): (Troubles, BTreeMap<&str, Log>) = std::thread::scope(|scope| {
@@ -79,9 +82,9 @@ fn books_through_kills_close() {
     judge(&binary, &logs);
 }
 
-/// A quota that bulk events run into in each life of the gateway, which begins with a full one.
-fn configuration(all: u64) -> String {
-    let rate = all.div_ceil(70);
+/// A quota that bulk events run into in each life of the gateway, which begins with 10 s of it.
+fn configuration(all: u64, demand_per_s: u64) -> String {
+    let rate = all.div_ceil(70).min(demand_per_s.div_ceil(3));
     format!(
         "[store]\nflush_ms = 20\n[limits]\napp_events_rate = {rate}\n\
          [[keys]]\nkey = \"wk_books\"\napp = \"books\"\nkind = \"public\"\n"
@@ -200,7 +203,8 @@ fn drive(name: &str, plan: &Plan, home: &Path) -> Log {
             (client.stats()["queue_bytes"].as_u64() < Some(2 << 20)).then_some(())
         });
     }
-    assert!(client.close(50_000), "{name}: {}", client.stats());
+    // What is limited still may stay in the store: it is sent in the next life.
+    client.close(50_000);
     log
 }
 
