@@ -12,6 +12,7 @@ pub mod admit;
 
 pub mod aside;
 pub mod ingest;
+pub mod ledger;
 pub mod rulebook;
 
 pub mod decode;

@@ -90,7 +90,8 @@ impl Rulebook {
         Ok(Self { hash, text, shape, rules, table })
     }
 
-    fn parse(hash: u64, text: &str) -> Result<Self, Error> {
+    /// Compiles a stored text under the name that it was stored by.
+    pub fn parse(hash: u64, text: &str) -> Result<Self, Error> {
         let shape = serde_json::from_str(text)
             .map_err(|error| Error::Text { hash, message: error.to_string() })?;
         let book = Self::compile(shape)?;

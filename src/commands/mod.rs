@@ -1,7 +1,8 @@
 //! One file per subcommand, each on top of the same floors.
 //!
-//! Exit codes: 0 done, 1 failed, 2 a difference was found (`topics plan`) or the command line is
-//! wrong, 64 the configuration cannot be used. A failure is one clear line on standard error.
+//! Exit codes: 0 done, 1 failed (`ledger`: the books do not close), 2 a difference was found
+//! (`topics plan`) or the command line is wrong, 64 the configuration cannot be used. A failure is
+//! one clear line on standard error.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,6 +14,7 @@ use crate::settings::{self, Settings};
 mod check;
 mod explain;
 mod journal;
+mod ledger;
 mod run;
 mod topics;
 
@@ -38,6 +40,22 @@ enum Command {
     Topics(topics::Command),
     /// Say what would become of one event, and why.
     Explain(explain::Arguments),
+    /// Join what SDKs report with what is here: what became of every event; see --help.
+    ///
+    /// Reads tier 1 and prints, for each app, sort of key, instance and epoch: what the SDK
+    /// reports (calls of track; what never entered its queue, by reason; what was acknowledged,
+    /// is held, or left without an answer, by reason), what the gateway holds (accepted,
+    /// filtered, rejected), the holes in the sequence numbers, and the remainder: events that
+    /// were acknowledged and are not here, or are here and stand in no book of their client.
+    ///
+    /// Without --data it reads what the configuration names: with brokers the topic
+    /// `<prefix>.raw` of each cluster and what the journal still owes, else the journal of the
+    /// embedded store. The gateway may run meanwhile. A batch that is found in several places
+    /// counts once.
+    ///
+    /// Exit code 0: everything closes. 1: a remainder is not zero, a record is unreadable, an
+    /// epoch could not be judged, or a source cannot be read. 2: the command line is wrong.
+    Ledger(ledger::Arguments),
     /// Look into the journal of a gateway that is not running.
     #[command(subcommand)]
     Journal(journal::Command),
@@ -58,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Check => check::run(&settings),
         Command::Topics(command) => topics::run(&settings, &command),
         Command::Explain(arguments) => explain::run(&settings, &arguments),
+        Command::Ledger(arguments) => ledger::run(&settings, arguments),
         Command::Journal(command) => journal::run(&settings, &command),
     };
     match done {

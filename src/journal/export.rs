@@ -74,7 +74,7 @@ pub fn export(directory: &Path, to: &Path, from: Option<u64>) -> Result<Summary,
     let mut settled = Settled::default();
     inspect::look(&disk, &survey, from, |frame| {
         settled.note(&frame);
-        Ok(())
+        Ok::<(), Error>(())
     })?;
     let mut file = Unfinished::create(to)?;
     file.begin(journal, &sinks)?;
@@ -85,7 +85,7 @@ pub fn export(directory: &Path, to: &Path, from: Option<u64>) -> Result<Summary,
         let draft = Draft::Record { pending: false, owed: &left, record };
         let bytes = file.frame(frame.seq, Seed::of(journal), draft.encode()?)?;
         summary.add(frame.seq, bytes, record.facts.rules);
-        Ok(())
+        Ok::<(), Error>(())
     })?;
     summary.corrupt_frames = corrupt_frames;
     file.finish(&summary)?;

@@ -82,9 +82,30 @@ pub fn dump(directory: &Path, from: u64, mut each: impl FnMut(Frame)) -> Result<
     let survey = Survey::of(&disk)?;
     let looked = look(&disk, &survey, from, |frame| {
         each(frame);
-        Ok(())
+        Ok::<(), Error>(())
     })?;
     Ok(looked.frames)
+}
+
+/// What a journal was found to be by [`scan`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Scanned {
+    /// Acknowledged frames that are damaged or missing.
+    pub corrupt_frames: u64,
+    /// Whether it held older frames once, which were deleted after they had been drained.
+    pub cut: bool,
+}
+
+/// Hands out every readable frame, until `each` fails; says what could not be read.
+pub fn scan<E: From<Error>>(
+    directory: &Path,
+    each: impl FnMut(Frame) -> Result<(), E>,
+) -> Result<Scanned, E> {
+    let disk = Directory::look(directory)?;
+    let survey = Survey::of(&disk)?;
+    let cut = survey.segments.first().is_some_and(|oldest| oldest.first > 1);
+    let Looked { corrupt_frames, .. } = look(&disk, &survey, 0, each)?;
+    Ok(Scanned { corrupt_frames, cut })
 }
 
 /// What a look at a part of a journal came to.
@@ -96,12 +117,12 @@ pub(super) struct Looked {
 }
 
 /// Hands out every readable frame from a seq on, until `each` fails.
-pub(super) fn look(
+pub(super) fn look<E: From<Error>>(
     disk: &Directory,
     survey: &Survey,
     from: u64,
-    mut each: impl FnMut(Frame) -> Result<(), Error>,
-) -> Result<Looked, Error> {
+    mut each: impl FnMut(Frame) -> Result<(), E>,
+) -> Result<Looked, E> {
     let mut looked = Looked { frames: 0, corrupt_frames: 0 };
     for at in 0..survey.segments.len() {
         if survey.limit(at).last < from {

@@ -112,7 +112,7 @@ pub use error::Error;
 pub use export::{Summary, export};
 pub use handle::{Journal, open};
 pub use import::import;
-pub use inspect::{Report, Verified, dump, verify};
+pub use inspect::{Report, Scanned, Verified, dump, scan, verify};
 pub use reader::{Frame, Reader};
 pub use recover::Recovered;
 pub use settings::Settings;

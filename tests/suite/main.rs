@@ -30,6 +30,12 @@ mod faults;
 /// `received = accepted + filtered + rejected`, and every metric that is named.
 mod books;
 
+/// `tidegate ledger`: what SDKs report and what was written, side by side, with its exit codes.
+mod ledger;
+
+/// The same with real SDKs, while they and the gateway are killed, stalled and limited.
+mod ledger_kills;
+
 /// HTTP itself: CORS, methods, ETag, pixel, lies about lengths, hang-ups, the graceful stop.
 mod edge;
 
@@ -53,6 +59,9 @@ mod secrets;
 
 /// Memory and pressure: bulk pauses first, critical last, everybody is told, and it ends by itself.
 mod pressure;
+
+/// Real SDKs under a gateway's pressure: bulk is sampled, and the weights tell how much it was.
+mod degradation;
 
 /// Rates, quotas, keys and the guard: every refusal, and when to come back.
 mod limits;

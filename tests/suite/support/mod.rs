@@ -13,6 +13,7 @@ pub(crate) mod files;
 pub(crate) mod front;
 pub(crate) mod pack;
 pub(crate) mod pages;
+pub(crate) mod sdk;
 pub(crate) mod served;
 
 pub(crate) use binary::Binary;

@@ -24,6 +24,7 @@ mod rules;
 pub mod security;
 pub mod settings;
 mod state;
+pub mod tier1;
 pub mod topics;
 
 pub use settings::Settings;
