@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import deque
-from typing import Callable, Deque, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple
 
 from ._batch import Batch
 from ._bucket import Bucket
@@ -23,6 +23,8 @@ from ._uuid import uuid7
 from ._waiters import Waiter
 
 CLASSES = (0, 1, 2)
+Lock = Any
+"""A `threading.RLock`; its type has no name in all versions."""
 
 
 class State:
@@ -32,6 +34,8 @@ class State:
         self.options = options
         self.platform = platform
         self.lock = threading.RLock()
+        self.stepping = threading.RLock()
+        """Held by the pump while it does one thing, files and all; taken before `lock`."""
         self.notices = Notices(hooks)
         self.center = Center(profile, options.local)
         self._inbox: Deque[Callable[[], None]] = deque()
