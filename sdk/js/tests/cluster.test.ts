@@ -74,7 +74,9 @@ test("cluster: nothing twice, loss within the window and visible as a gap", asyn
       arrived.get(by)!.add(n);
     }
   for (const ending of endings) {
-    const lines = readFileSync(join(folder, `notes-${ending}`), "utf8").trim().split("\n");
+    const lines = readFileSync(join(folder, `notes-${ending}`), "utf8")
+      .trim()
+      .split("\n");
     const at = lines.map((line) => +line.split(" ")[1]);
     const ended = at.pop()!;
     const got = arrived.get(ending)!;
