@@ -1,4 +1,4 @@
-"""Thousands of forks at random moments: `python -m tests.fork_stress [forks] [seed]`; not a test.
+"""Thousands of forks at random moments: `PYTHONPATH=src python -m tests.fork_stress [n] [seed]`.
 
 Threads track and flush, clients come and go on one store, and the main thread forks all the while.
 A child tracks one event, sends it, and has to end within 20 s without a file of its parent. In the

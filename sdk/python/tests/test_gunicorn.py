@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Set, Tuple
 
@@ -119,7 +120,7 @@ def test_workers_that_are_killed(tmp_path: Path, capsys: pytest.CaptureFixture[s
             _load(port, answered, killed)
         with Client("wk_demo", gateway.url, store_dir=tmp_path / "store", batch_ms=100) as last:
             for pid in killed:
-                assert gateway.wait(lambda pid=pid: _fin(gateway, pid) is not None), pid
+                assert gateway.wait(partial(_closed, gateway, pid)), pid
             assert last.close(30_000)
         paths = [event["props"]["path"] for event in _requests(gateway)]
         assert len(set(paths)) == len(paths)
@@ -152,12 +153,12 @@ def _load(port: int, answered: List[Tuple[float, int, str]], killed: Dict[int, f
         thread.start()
     try:
         for enough in (200, 500):
-            _until(lambda enough=enough: len(answered) >= enough)
+            _until(partial(_at_least, answered, enough))
             _until(lambda: _victim(answered, killed, lock) is not None)
             pid = _victim(answered, killed, lock) or 0
             os.kill(pid, signal.SIGKILL)
             killed[pid] = time.monotonic()
-        _until(lambda: len(answered) >= 700)
+        _until(partial(_at_least, answered, 700))
     finally:
         stop.set()
         for thread in threads:
@@ -198,6 +199,14 @@ def _fin(gateway: Gateway, pid: int) -> Optional[Dict[str, Any]]:
         if sent.header["epoch"] == epoch and report.get("fin"):
             return report
     return None
+
+
+def _closed(gateway: Gateway, pid: int) -> bool:
+    return _fin(gateway, pid) is not None
+
+
+def _at_least(answered: List[Tuple[float, int, str]], number: int) -> bool:
+    return len(answered) >= number
 
 
 def _judge(

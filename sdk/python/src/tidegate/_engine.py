@@ -17,7 +17,7 @@ from ._ending import Ending
 from ._gate import NEVER
 from ._keeper import CHORES
 from ._notices import Hooks, Notices
-from ._state import CLASSES, Lock
+from ._state import CLASSES
 
 
 class Engine(Ending):
@@ -147,17 +147,10 @@ class Engine(Ending):
             keep = store.keep_opted_out
             self.keeper.soon(lambda: keep(out))
 
-    def hold(self, timeout_s: float) -> List[Lock]:
-        """Before a fork: waits for the end of a step and of a call, and lets nothing begin.
-
-        A child of a moment within a step would hold files that it knows nothing of, claims on
-        queues among them (R133). A disk that hangs must not hang the host's fork, so after
-        `timeout_s` it goes on without.
-        """
-        return [lock for lock in (self.stepping, self.lock) if lock.acquire(timeout=timeout_s)]
-
     def forked(self) -> None:
         """In the child: nothing of the parent is left but options, configuration and consent."""
+        if not self.made:  # its maker is no thread of the child
+            return
         self.lock, self.stepping = threading.RLock(), threading.RLock()
         self.platform.reset()
         self._inbox = deque()

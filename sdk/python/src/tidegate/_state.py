@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import uuid
 from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Deque, Dict, List, Optional, Sequence, Tuple
 
 from ._batch import Batch
 from ._bucket import Bucket
 from ._center import Center
+from ._forks import forks
 from ._gate import Gate
 from ._keeper import Keeper
 from ._ledger import Epoch
@@ -23,8 +24,6 @@ from ._uuid import uuid7
 from ._waiters import Waiter
 
 CLASSES = (0, 1, 2)
-Lock = Any
-"""A `threading.RLock`; its type has no name in all versions."""
 
 
 class State:
@@ -36,6 +35,14 @@ class State:
         self.lock = threading.RLock()
         self.stepping = threading.RLock()
         """Held by the pump while it does one thing, files and all; taken before `lock`."""
+        self.made = False
+        with self.stepping:
+            forks.add(self)
+            self._make(hooks, profile)
+            self.made = True
+
+    def _make(self, hooks: Hooks, profile: str) -> None:
+        options, platform = self.options, self.platform
         self.notices = Notices(hooks)
         self.center = Center(profile, options.local)
         self._inbox: Deque[Callable[[], None]] = deque()
@@ -56,6 +63,9 @@ class State:
         self._begin()
         for note in options.notes:
             log.warning("%s", note)
+
+    def forked(self) -> None:
+        """In a child (R133)."""
 
     def _restore(self, store: Optional[Store]) -> None:
         """The small files of the store, read at once: an opt-out must hold from the first call."""

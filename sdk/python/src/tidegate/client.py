@@ -6,10 +6,9 @@ import asyncio
 import atexit
 import math
 import os
-import threading
 import time
 import weakref
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Union
 
 from ._engine import Engine
 from ._intake import track
@@ -25,19 +24,8 @@ _TIMEOUT_MS_MAX = 600_000
 _EXIT_MS = 1000
 _ERASE_S = 1.0
 _GRACE_S = 1.0
-_FORK_S = 1.0
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
-
-
-class _Forking(threading.local):
-    """What this thread holds while it forks."""
-
-    def __init__(self) -> None:
-        self.held: List[Any] = []
-
-
-_forking = _Forking()
 
 
 class Client:
@@ -183,36 +171,4 @@ def _at_exit() -> None:
         log.exception("internal error at exit")
 
 
-def _before_fork() -> None:
-    """Between two steps of every client: a child gets whole states and no stray files (R133)."""
-    try:
-        end = time.monotonic() + _FORK_S
-        for client in list(_clients):
-            _forking.held += client._engine.hold(max(end - time.monotonic(), 0))
-    except Exception:
-        log.exception("internal error before a fork")
-
-
-def _after_fork_in_parent() -> None:
-    while _forking.held:
-        _forking.held.pop().release()
-
-
-def _after_fork_in_child() -> None:
-    """R133."""
-    _forking.held = []  # the locks are made anew
-    clients: List[Client] = list(_clients)
-    for client in clients:
-        try:
-            client._engine.forked()
-        except Exception:
-            log.exception("internal error after a fork")
-
-
 atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork,
-        after_in_parent=_after_fork_in_parent,
-        after_in_child=_after_fork_in_child,
-    )
