@@ -30,9 +30,10 @@ type Contestant interface {
 // Props are those of every event.
 func Props(i int) map[string]any {
 	return map[string]any{
-		"bench": i, "path": "/shop/cart/checkout", "user": "u-1234567", "amount": 19.9,
-		"items": []string{"a-1", "b-2", "c-3"},
-		"text":  "the quick brown fox jumps over the lazy dog, again and again, until the evening comes",
+		"bench": i, "path": "/shop/cart/checkout", "user": fmt.Sprint("u-", i*7919%1000003), "amount": 19.9,
+		"session": fmt.Sprintf("%08x", uint32(i)*2654435761),
+		"items":   []string{"a-1", "b-2", "c-3"},
+		"text":    "the quick brown fox jumps over the lazy dog, again and again, until the evening comes",
 	}
 }
 

@@ -23,7 +23,8 @@ def props(at: int) -> Dict[str, Any]:
     return {
         "bench": at,
         "path": "/shop/cart/checkout",
-        "user": "u-1234567",
+        "user": f"u-{at * 7919 % 1000003}",
+        "session": f"{at * 2654435761 % 4294967296:08x}",
         "amount": 19.9,
         "items": ["a-1", "b-2", "c-3"],
         "text": TEXT,

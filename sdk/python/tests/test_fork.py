@@ -124,6 +124,7 @@ def test_two_threads_of_a_child_begin_one_pump(monkeypatch: pytest.MonkeyPatch) 
     platform = ThreadedPlatform()
     driven: Driven = _Pumped()
     platform.start(driven)
+    parents, calls = platform._thread, platform._calls
     platform.reset()
     begun: List[int] = []
     both = threading.Barrier(2)
@@ -145,3 +146,7 @@ def test_two_threads_of_a_child_begin_one_pump(monkeypatch: pytest.MonkeyPatch) 
     assert len(begun) == 1
     platform.stop()
     platform._calls.put(True)
+    platform.rest(30)
+    calls.put(True)  # here the parent's thread still lives
+    assert parents is not None
+    parents.join(30)

@@ -93,6 +93,9 @@ class Platform(Protocol):
     def stop(self) -> None:
         """Drives no more. Called from `pump`."""
 
+    def rest(self, timeout_s: float) -> None:
+        """After `stop`: waits until what drove has ended (R131)."""
+
     def reset(self) -> None:
         """In a forked child: no thread, no connection of the parent is left (R133)."""
 
@@ -160,6 +163,11 @@ class ThreadedPlatform:
     def stop(self) -> None:
         self._stopped = True
         self._transport.close()
+
+    def rest(self, timeout_s: float) -> None:
+        thread = self._thread
+        if thread is not None and not self.inside():
+            thread.join(timeout_s)
 
     def reset(self) -> None:
         self._transport.reset()

@@ -110,7 +110,11 @@ class Client:
         True if nothing is held and nothing had to be dropped. With a store, what could not be sent
         in time stays there for the next start.
         """
-        return self._wait(self._engine.begin_close(_clamped(timeout_ms)))
+        waiter = self._engine.begin_close(_clamped(timeout_ms))
+        result = self._wait(waiter)
+        if waiter.done:
+            self._engine.platform.rest(_GRACE_S)
+        return result
 
     async def flush_async(self, timeout_ms: float = _TIMEOUT_MS) -> bool:
         """`flush` that does not block the event loop."""
