@@ -221,7 +221,11 @@ def machine() -> str:
 
 def table(found: Dict[str, Dict[str, List[Figures]]], times: int, work: Path) -> str:
     """What stands between the marks of the file."""
-    lines = [f"{machine()}; medians of {times} rounds (least–most)."]
+    load = ", ".join(f"{one:.0f}" for one in os.getloadavg())
+    lines = [
+        f"{machine()}; medians of {times} rounds (least–most). Load averages of the last 1, 5 and 15",
+        f"minutes at the end: {load}; the bench alone makes 1 to 2.",
+    ]
     for language, contestants in found.items():
         lines += ["", f"### {language}", "", HEAD]
         for name, figures in contestants.items():

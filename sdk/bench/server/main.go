@@ -15,7 +15,7 @@ import (
 )
 
 // marker is the name of a property that every event of the bench has once.
-var marker = []byte(`"bench"`)
+var marker = []byte(`"bench":`)
 
 var events, requests, wireBytes atomic.Int64
 
