@@ -39,8 +39,9 @@ bench: setup setup-test ## The floor table: CPU per event against the sum of the
 benches: setup ## Criterion benches of every stage
 	@$(CARGO) bench $(LOCKED) --bench admission --bench document --bench inflate --bench split --bench rules --bench journal --bench ingest
 
-reloads: setup setup-test ## 10,000 reloads under load: no failed request, no mixed batch, no growth
-	@TIDEGATE_RELOADS=$${RELOADS:-10000} $(CARGO) test $(LOCKED) --test suite reloads_under_load -- --nocapture
+reloads: setup setup-test ## 10,000 reloads and 2,000 new certificates under load: no failed request or handshake, no mixed batch, no growth
+	@TIDEGATE_RELOADS=$${RELOADS:-10000} TIDEGATE_SWAPS=$${SWAPS:-2000} \
+		$(CARGO) test $(LOCKED) --test suite _under_load_ -- --nocapture --test-threads 1
 
 loadtest: setup setup-test ## A million events through a fresh gateway and a fresh Kafka, both tiers read back
 	@$(CARGO) build $(LOCKED) --release --workspace

@@ -3,11 +3,15 @@
 //!
 //! Every limit is switched on and none is reached: rates per address and key, quotas of events and
 //! bytes. Addresses come in random order, so each request meets a cold cache line, as it does when
-//! 100,000 clients take turns.
+//! 100,000 clients take turns. What one such line costs by itself stands beside it: a table of as
+//! many lines, of which each is read and written in the same order. The same few addresses again and
+//! again show what is left without it.
 
+use std::cell::Cell;
 use std::hint::black_box;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
@@ -98,44 +102,72 @@ fn admission(bench: &mut Criterion) {
         "{known} addresses known, {evicted} put out by others; {each} resident bytes for each of \
          {PLACES} places, {ADDRESS_BYTES} by layout"
     );
+    let one = |address, now_ns| {
+        rates::admit(&policy, &counters, &account, address, now_ns).expect("within its rate");
+        quotas::admit(&account, 1, now_ns).expect("within its quota");
+    };
     let reply = Reply::refused(&Refusal::Empty, tidegate::model::Advice::default());
     let reply = reply.of(Cargo { events: 50, ..Cargo::default() });
-    let mut group = bench.benchmark_group("admission");
-    group.measurement_time(Duration::from_secs(5));
+    let cold = Cold::default();
+    measure(bench, &addresses, "the loop alone", |address, _| _ = black_box(address));
+    measure(bench, &addresses, "one cold line alone", |address, _| cold.touch(address));
+    measure(bench, &addresses[..8], "rates and quotas, eight addresses", one);
+    measure(bench, &addresses, "rates and quotas", one);
+    measure(bench, &addresses, "rates, quotas and the toll", |address, now_ns| {
+        one(address, now_ns);
+        let toll = Toll {
+            counters: Arc::clone(&counters),
+            account: Arc::clone(&account),
+            address,
+            at_ns: now_ns,
+            bytes: 4_400,
+        };
+        toll.pay(&reply);
+    });
+}
+
+/// One after the other, each with a time of its own.
+fn measure(bench: &mut Criterion, addresses: &[u64], name: &str, mut one: impl FnMut(u64, u64)) {
     let (mut at, mut now_ns) = (0, 1_000_000_000);
-    let mut next = || {
-        at = (at + 1) % addresses.len();
-        now_ns += 10_000;
-        (addresses[at], now_ns)
-    };
-    group.bench_function("the loop alone", |bench| {
-        bench.iter_custom(|count| cpu_of(count, || _ = black_box(next())));
-    });
-    group.bench_function("rates and quotas", |bench| {
-        let mut one = || {
-            let (address, now_ns) = next();
-            rates::admit(&policy, &counters, &account, address, now_ns).expect("within its rate");
-            quotas::admit(&account, 1, now_ns).expect("within its quota");
-        };
-        bench.iter_custom(|count| cpu_of(count, &mut one));
-    });
-    group.bench_function("rates, quotas and the toll", |bench| {
-        let mut one = || {
-            let (address, now_ns) = next();
-            rates::admit(&policy, &counters, &account, address, now_ns).expect("within its rate");
-            quotas::admit(&account, 1, now_ns).expect("within its quota");
-            let toll = Toll {
-                counters: Arc::clone(&counters),
-                account: Arc::clone(&account),
-                address,
-                at_ns: now_ns,
-                bytes: 4_400,
-            };
-            toll.pay(&reply);
-        };
-        bench.iter_custom(|count| cpu_of(count, &mut one));
-    });
-    group.finish();
+    bench.benchmark_group("admission").measurement_time(Duration::from_secs(5)).bench_function(
+        name,
+        |bench| {
+            bench.iter_custom(|count| {
+                cpu_of(count, || {
+                    at = (at + 1) % addresses.len();
+                    now_ns += 10_000;
+                    one(addresses[at], now_ns);
+                })
+            });
+        },
+    );
+}
+
+/// A table of as many lines as there are places for addresses.
+struct Cold {
+    lines: Vec<Line>,
+    /// What was read last, so that the next place depends on it.
+    last: Cell<u64>,
+}
+
+#[derive(Default)]
+#[repr(align(64))]
+struct Line(AtomicU64);
+
+impl Default for Cold {
+    fn default() -> Self {
+        Self { lines: (0..PLACES).map(|_| Line::default()).collect(), last: Cell::new(0) }
+    }
+}
+
+impl Cold {
+    fn touch(&self, address: u64) {
+        let mixed = (address ^ self.last.get()).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+        let at = usize::try_from(mixed).unwrap_or(0) % PLACES;
+        let seen = self.lines[at].0.load(Ordering::Relaxed);
+        self.lines[at].0.store(seen + 1, Ordering::Relaxed);
+        self.last.set(u64::from(seen == u64::MAX));
+    }
 }
 
 criterion_group!(benches, admission);

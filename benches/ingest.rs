@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tidegate::aside::Aside;
 use tidegate::deliver::{Dedupe, Deliver, dedupe};
 use tidegate::ingest::{Cost, Ingest, refine};
 use tidegate::journal::{self, Journal};
@@ -79,6 +80,7 @@ impl Page {
             dedupe: Dedupe::new(&forgetful),
             node: Uuid::from_u128(2),
             cost: Cost { copies: 1 },
+            aside: Aside::start().expect("threads"),
             signal: Arc::new(Signal::new(settings.retry_ms, settings.pressure.hold_ms)),
             document_version: Box::new(|_| 0),
             instance: Box::new(|_, _| Ok(None)),

@@ -10,8 +10,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::aside::Aside;
 use crate::deliver::Deliver;
 use crate::deliver::dedupe::{Claim, Dedupe, Ended};
+use crate::model::budget::LARGE_BODY_BYTES;
 use crate::model::{
     Admitted, Batch, Budget, Cargo, Coding, Facts, Outcome, Owed, Parcel, Reason, Record, Refusal,
     Reply, Routed, Signal, Tally, owed,
@@ -32,6 +34,8 @@ pub struct Ingest {
     pub node: Uuid,
     /// What a batch costs until it is settled.
     pub cost: Cost,
+    /// Where large bodies are worked on.
+    pub aside: Aside,
     /// What clients are told about the state of the gateway.
     pub signal: Arc<Signal>,
     /// The version of an app's SDK document, for the reply.
@@ -45,8 +49,8 @@ pub struct Ingest {
 /// Who an instance is to the door: from arrival facts and its name.
 pub type Known = dyn Fn(&Facts, &[u8]) -> Result<Option<u64>, Refusal> + Send + Sync;
 
-/// Bodies larger than this are inflated and split on a thread where they stall nobody.
-const OFFLOAD_BYTES: usize = 128 << 10;
+/// What a body may inflate to on the thread that answers requests; one that goes on is large, too.
+const INFLATED_BYTES_HERE: u64 = 1 << 20;
 
 /// How long a retry waits for the end of the same batch in flight, before it is told to come again.
 const JOIN_PATIENCE: Duration = Duration::from_secs(30);
@@ -57,18 +61,23 @@ impl Ingest {
         let promised = admitted.promised;
         let app = Arc::clone(&admitted.caller.app);
         let book = self.books.current();
-        let refined = if admitted.body.len() > OFFLOAD_BYTES {
-            let this = Arc::clone(&self);
-            let there = Arc::clone(&book);
-            tokio::task::spawn_blocking(move || this.prepare(admitted, &there))
-                .await
-                .unwrap_or(Err(Refusal::Busy))
+        let here = if admitted.body.len() as u64 > LARGE_BODY_BYTES {
+            Err(Halt::Large(Box::new(admitted)))
         } else {
-            self.prepare(admitted, &book)
+            self.prepare(admitted, &book, INFLATED_BYTES_HERE)
+        };
+        let refined = match here {
+            Err(Halt::Large(admitted)) => {
+                let (this, book) = (Arc::clone(&self), Arc::clone(&book));
+                let work = move || this.prepare(*admitted, &book, u64::MAX);
+                self.aside.run(work).await.unwrap_or(Err(Halt::Refused(Refusal::Busy)))
+            }
+            here => here,
         };
         let (parcel, mut summary, mut tally) = match refined {
             Ok(refined) => refined,
-            Err(refusal) => return self.refuse(&refusal),
+            Err(Halt::Refused(refusal)) => return self.refuse(&refusal),
+            Err(Halt::Large(_)) => return self.refuse(&Refusal::Busy),
         };
         // A batch of which nothing is left has nothing to lose, but tier 1 keeps all that came.
         match self.make_durable(&parcel).await {
@@ -103,17 +112,64 @@ impl Ingest {
 
     fn prepare(
         &self,
-        admitted: Admitted,
+        mut admitted: Admitted,
         book: &Rulebook,
-    ) -> Result<(Arc<Parcel>, Summary, Tally), Refusal> {
+        inflated_bytes_max: u64,
+    ) -> Result<(Arc<Parcel>, Summary, Tally), Halt> {
         let coding = decode::sniff(&admitted.body, admitted.said)?;
-        let mut charge = admitted.charge;
-        let caller = admitted.caller;
+        let mut record = self.record(&mut admitted, coding, book);
+        let mut charge = std::mem::take(&mut admitted.charge);
+        let (mut tally, mut instance) = (None, Ok(None));
+        charge.becomes_batch();
+        let received = record.body.len();
+        if !charge.resize(Cost::guessed(received, coding)) {
+            return Err(Refusal::Busy.into());
+        }
+        // Asked for before it is written: the output is the largest part.
+        let room = |batch: &Batch, body: &[u8]| {
+            charge.resize(Cost::expected(received, coding, batch, body))
+        };
+        let look = |facts: &Facts, batch: &Batch, body: &[u8]| {
+            tally = Some(Tally::count(&facts.app, batch, body));
+            instance = (self.instance)(facts, batch.header.instance.of(body));
+            metrics::counter!(names::INFLATED_BYTES).increment(body.len() as u64);
+        };
+        let limits = book.shape.decode.within(inflated_bytes_max);
+        let refined = refine_within(&mut record, admitted.class, book, &limits, room, look);
+        let (batch, routed) = match refined {
+            Err(Refusal::InflatedTooLarge(at)) if at < book.shape.decode.inflated_bytes_max => {
+                charge.resize(received as u64);
+                return Err(Halt::Large(Box::new(admitted.again(record, charge))));
+            }
+            refined => refined?,
+        };
+        let tally = tally.ok_or(Refusal::Busy)?;
+        let instance = match instance {
+            Ok(instance) => instance,
+            Err(refusal) => {
+                tally.settle(Outcome::Refused);
+                return Err(refusal.into());
+            }
+        };
+        if !charge.resize(self.cost.known(&record, &routed, batch.events.len())) {
+            tally.settle(Outcome::Refused);
+            return Err(Refusal::Busy.into());
+        }
+        let filtered_by = batch.events.iter().filter_map(|event| event.filtered_by).collect();
+        let impossible = batch.impossible(record.facts.arrival_ms);
+        let (rejected, batch) = (batch.rejected, batch.id);
+        let summary = Summary { batch, rejected, filtered_by, impossible, instance };
+        Ok((Arc::new(Parcel { record, routed, charge }), summary, tally))
+    }
+
+    /// What is known of a batch before it is looked into; takes it from `admitted`.
+    fn record(&self, admitted: &mut Admitted, coding: Coding, book: &Rulebook) -> Record {
+        let caller = &mut admitted.caller;
         let facts = Facts {
-            app: caller.app,
+            app: Arc::clone(&caller.app),
             key_kind: caller.kind,
             address: caller.address,
-            user_agent: caller.user_agent,
+            user_agent: std::mem::take(&mut caller.user_agent),
             coding,
             format: crate::model::Format::Unknown,
             arrival_ms: admitted.arrival_ms,
@@ -126,40 +182,7 @@ impl Ingest {
             rules: book.hash,
             node: self.node,
         };
-        let mut record = Record { facts, body: admitted.body };
-        let (mut tally, mut instance) = (None, Ok(None));
-        charge.becomes_batch();
-        let received = record.body.len();
-        if !charge.resize(Cost::guessed(received, coding)) {
-            return Err(Refusal::Busy);
-        }
-        // Asked for before it is written: the output is the largest part.
-        let room = |batch: &Batch, body: &[u8]| {
-            charge.resize(Cost::expected(received, coding, batch, body))
-        };
-        let look = |facts: &Facts, batch: &Batch, body: &[u8]| {
-            tally = Some(Tally::count(&facts.app, batch, body));
-            instance = (self.instance)(facts, batch.header.instance.of(body));
-            metrics::counter!(names::INFLATED_BYTES).increment(body.len() as u64);
-        };
-        let (batch, routed) = refine_within(&mut record, admitted.class, book, room, look)?;
-        let tally = tally.ok_or(Refusal::Busy)?;
-        let instance = match instance {
-            Ok(instance) => instance,
-            Err(refusal) => {
-                tally.settle(Outcome::Refused);
-                return Err(refusal);
-            }
-        };
-        if !charge.resize(self.cost.known(&record, &routed, batch.events.len())) {
-            tally.settle(Outcome::Refused);
-            return Err(Refusal::Busy);
-        }
-        let filtered_by = batch.events.iter().filter_map(|event| event.filtered_by).collect();
-        let impossible = batch.impossible(record.facts.arrival_ms);
-        let (rejected, batch) = (batch.rejected, batch.id);
-        let summary = Summary { batch, rejected, filtered_by, impossible, instance };
-        Ok((Arc::new(Parcel { record, routed, charge }), summary, tally))
+        Record { facts, body: std::mem::take(&mut admitted.body) }
     }
 
     /// Delivers a batch, unless the same bytes have been or are being delivered; gives the events
@@ -217,6 +240,20 @@ impl Ingest {
         let mut stopping = self.stopping.clone();
         // An error means that the sender is gone, which is a stop as well.
         stopping.wait_for(|stopping| *stopping).await.map(drop).unwrap_or_default();
+    }
+}
+
+/// Why a batch does not go on here.
+enum Halt {
+    /// It is refused.
+    Refused(Refusal),
+    /// It is too large for this thread.
+    Large(Box<Admitted>),
+}
+
+impl From<Refusal> for Halt {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 
@@ -323,7 +360,7 @@ pub fn refine(
     book: &Rulebook,
     look: impl FnOnce(&Facts, &Batch, &[u8]),
 ) -> Result<(Batch, Routed), Refusal> {
-    refine_within(record, class, book, |_, _| true, look)
+    refine_within(record, class, book, &book.shape.decode, |_, _| true, look)
 }
 
 /// The same, if there is `room` for what split found, which is asked before the output is written.
@@ -331,12 +368,13 @@ fn refine_within(
     record: &mut Record,
     class: Option<u8>,
     book: &Rulebook,
+    limits: &decode::Limits,
     room: impl FnOnce(&Batch, &[u8]) -> bool,
     look: impl FnOnce(&Facts, &Batch, &[u8]),
 ) -> Result<(Batch, Routed), Refusal> {
     SCRATCH.with_borrow_mut(|scratch| {
         let Record { facts, body } = record;
-        let inflated = decode::decode(body, facts.coding, &book.shape.decode, scratch);
+        let inflated = decode::decode(body, facts.coding, limits, scratch);
         let is_large = inflated.as_ref().map_or(true, |body| body.len() > SCRATCH_BYTES_KEPT);
         let refined = inflated.and_then(|body| cut(body, facts, class, book, room, look));
         if is_large {

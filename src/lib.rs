@@ -10,6 +10,7 @@ pub mod accept;
 pub mod admin;
 pub mod admit;
 
+pub mod aside;
 pub mod ingest;
 pub mod rulebook;
 

@@ -1,4 +1,4 @@
-//! Reads a body under its limits: bytes, time, and a least rate.
+//! Reads a body under its limits: bytes, time, and a least rate. Large ones are read in turns.
 //!
 //! Out comes a copy of its own, even of a single frame: a frame is a slice of the connection's read
 //! buffer and pins all of it, which the budget would not know (measured: 6.5 KiB more for each tiny
@@ -12,23 +12,33 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, Incoming};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, Sleep};
 
 use super::Settings;
-use crate::model::Refusal;
+use crate::model::budget::LARGE_BODY_BYTES;
+use crate::model::{Charge, Refusal};
 use crate::telemetry::metrics as names;
 
-/// Reads to the end, or refuses; the caller closes the connection after a refusal.
+/// Reads to the end, or refuses; the caller closes the connection after a refusal. What is `charge`d
+/// grows with a body that did not tell its length.
 pub(super) async fn read(
     body: &mut Incoming,
     announced: Option<u64>,
     settings: &Settings,
+    charge: &mut Charge,
+    turns: &Turns,
 ) -> Result<Bytes, Refusal> {
     let bytes_max = settings.body_bytes_max;
     let bytes_max_here = usize::try_from(bytes_max).unwrap_or(usize::MAX);
     let announced = usize::try_from(announced.unwrap_or(0)).unwrap_or(usize::MAX);
-    let mut all: Vec<u8> = Vec::with_capacity(announced.min(bytes_max_here));
-    let pace = Pace::new(settings, Instant::now());
+    // Who announces much and sends little touches little: new pages are what costs time.
+    let mut all: Vec<u8> = Vec::with_capacity(announced.min(bytes_max_here).min(TURN_BYTES));
+    let mut pace = Pace::new(settings, Instant::now());
+    let mut spent = 0;
+    if announced as u64 > LARGE_BODY_BYTES {
+        turns.wait(&mut pace).await;
+    }
     let mut timer = pin!(tokio::time::sleep_until(pace.due(0)));
     while let Some(frame) = next(body, timer.as_mut(), &pace, all.len()).await? {
         let Ok(more) = frame.map_err(|_| Refusal::BodyBroken)?.into_data() else {
@@ -40,14 +50,51 @@ pub(super) async fn read(
             return Err(Refusal::BodyTooLarge(bytes_max));
         }
         if bytes > all.capacity() {
-            // Doubled as usual, but never beyond what the budget was charged for it.
-            let capacity = all.capacity().saturating_mul(2).clamp(bytes, bytes_max_here);
+            // Doubled as usual, but never beyond what may come.
+            let most = if announced == 0 { bytes_max_here } else { announced.max(bytes) };
+            let capacity = all.capacity().saturating_mul(2).clamp(bytes, most);
+            if capacity as u64 > charge.bytes() && !charge.resize(capacity as u64) {
+                return Err(Refusal::Busy);
+            }
             all.reserve_exact(capacity - all.len());
         }
         all.extend_from_slice(&more);
+        spent += more.len() + FRAME_BYTES;
+        if spent > TURN_BYTES {
+            spent = 0;
+            turns.wait(&mut pace).await;
+        }
     }
     // Room that nothing came for goes back, so that the body's length is what it holds.
     Ok(Bytes::from(all.into_boxed_slice()))
+}
+
+/// What is read of a large body before others go on.
+const TURN_BYTES: usize = 64 << 10;
+/// What a frame counts for beside its bytes: a body in chunks of 16 bytes costs 60 times as much.
+const FRAME_BYTES: usize = 1 << 10;
+/// Large bodies that go on each time that everybody else has been served.
+const TURNS: usize = 4;
+
+/// The line in which large bodies wait for their next turn, so that many of them make each other
+/// slow and nobody else. Who is in it waits for processors, never for a client.
+#[derive(Debug)]
+pub struct Turns(Semaphore);
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self(Semaphore::new(TURNS))
+    }
+}
+
+impl Turns {
+    /// Lets everybody else go first; the time that it takes is not the client's.
+    async fn wait(&self, pace: &mut Pace) {
+        let since = Instant::now();
+        let _turn = self.0.acquire().await;
+        tokio::task::yield_now().await;
+        pace.begun += since.elapsed();
+    }
 }
 
 /// The next frame, unless it is too late for the `bytes` that have come.

@@ -72,8 +72,12 @@ impl Edge {
     pub(super) async fn serve(
         &self,
         policy: &Policy,
-        visit: Visit<'_, Incoming>,
+        mut visit: Visit<'_, Incoming>,
     ) -> Result<Answer, Refused<Incoming>> {
+        // A body that nobody asked for; hyper closes after one that does not end.
+        if visit.place != Place::Batch {
+            discard(&mut visit.body).await;
+        }
         match visit.place {
             Place::Batch => self.batch(policy, visit).await,
             Place::Pixel => self.pixel(visit).await,
@@ -91,7 +95,7 @@ impl Edge {
         &self,
         outcome: Result<Answer, Refused<Incoming>>,
     ) -> Result<Answer, Infallible> {
-        let Refused { refusal, found, version, body } = match outcome {
+        let Refused { refusal, found, version, mut body } = match outcome {
             Ok(answer) => return Ok(answer),
             Err(refused) => refused,
         };
@@ -103,10 +107,9 @@ impl Edge {
         }
         let mut answer = respond::json(&reply);
         // What is left of a body must never be taken for the next request. HTTP/2 has no such
-        // header: there the stream is reset when its body is dropped, and the others go on.
-        if version == Version::HTTP_2 {
-            drop(body);
-        } else if !discard(body).await {
+        // header: there the stream is reset when its body is dropped, and the others go on; but
+        // many a client that is reset while it sends takes no notice of its reply.
+        if !discard(&mut body).await && version != Version::HTTP_2 {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(answer)
@@ -117,12 +120,13 @@ impl Edge {
         policy: &Policy,
         mut visit: Visit<'_, Incoming>,
     ) -> Result<Answer, Refused<Incoming>> {
-        let read = body::read(&mut visit.body, visit.announced, &policy.settings).await;
+        let Visit { body, announced, charge, .. } = &mut visit;
+        let read = body::read(body, *announced, &policy.settings, charge, &self.door.turns).await;
         let read = match read {
             Ok(read) => read,
             Err(refusal) => return Err(visit.refuse(refusal)),
         };
-        // Only ever less: of a body in chunks the most that it may have was taken.
+        // Only ever less: what was taken for it may have been more than came.
         visit.charge.resize(read.len() as u64);
         metrics::counter!(names::BODY_BYTES).increment(read.len() as u64);
         let reply = match self.work(visit, read, true).await {
@@ -203,7 +207,7 @@ fn admitted(
 }
 
 /// Reads a body to its end and forgets it; `false` when it is too long or too slow for that.
-async fn discard(mut body: Incoming) -> bool {
+async fn discard(body: &mut Incoming) -> bool {
     if body.is_end_stream() {
         return true;
     }
@@ -215,6 +219,8 @@ async fn discard(mut body: Incoming) -> bool {
             if bytes > DISCARD_BYTES_MAX {
                 return false;
             }
+            // Nobody waits for it.
+            tokio::task::yield_now().await;
         }
         true
     };

@@ -1,18 +1,18 @@
 //! Whether there is room for a body: what its head says of it, how many are worked on, and memory.
 //!
-//! Memory is tried, never waited for. Of a body in chunks the most that it may have is taken; what
-//! it inflates to is charged when it is known.
+//! Memory is tried, never waited for. What a body inflates to is charged when it is known.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use hyper::http::request::Parts;
 
+use super::body::Turns;
 use super::layers::Check;
 use super::policy::Policy;
 use super::routes::Place;
 use super::visit::{Visit, Working};
-use crate::model::{Budget, Charge, Coding, Part, Refusal, Signal};
+use crate::model::{Budget, Charge, Coding, Refusal, Signal};
 
 /// What of the process a request needs to get in: one for all workers.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub struct Door {
     pub signal: Arc<Signal>,
     /// Requests that are read or worked on.
     pub working: Arc<AtomicUsize>,
+    /// Who of the large bodies is read next.
+    pub turns: Turns,
 }
 
 /// The check.
@@ -49,7 +51,8 @@ impl<B> Check<Visit<'_, B>> for Room<'_> {
         if visit.announced.is_some_and(|bytes| bytes > limits.body_bytes_max) {
             return Err(Refusal::BodyTooLarge(limits.body_bytes_max));
         }
-        visit.charge = self.door.take(visit.announced.unwrap_or(limits.body_bytes_max))?;
+        // Of a body in chunks nobody knows how much comes: it is charged as it comes.
+        visit.charge = self.door.take(visit.announced.unwrap_or(0))?;
         Ok(())
     }
 }
@@ -58,12 +61,13 @@ impl Door {
     /// A door with nobody in it.
     pub fn new(budget: &Arc<Budget>, signal: &Arc<Signal>) -> Self {
         let working = Arc::default();
-        Self { budget: Arc::clone(budget), signal: Arc::clone(signal), working }
+        let turns = Turns::default();
+        Self { budget: Arc::clone(budget), signal: Arc::clone(signal), working, turns }
     }
 
     /// Takes memory for a body.
     pub(super) fn take(&self, bytes: u64) -> Result<Charge, Refusal> {
-        self.budget.take(Part::Bodies, bytes).ok_or(Refusal::Busy)
+        self.budget.take_body(bytes).ok_or(Refusal::Busy)
     }
 }
 

@@ -14,6 +14,15 @@ pub struct Limits {
     pub ratio_free_bytes: u64,
 }
 
+impl Limits {
+    /// The same, but for the most that a body may inflate to, which may be less.
+    #[must_use]
+    pub fn within(&self, inflated_bytes_max: u64) -> Self {
+        let inflated_bytes_max = self.inflated_bytes_max.min(inflated_bytes_max);
+        Self { inflated_bytes_max, ..self.clone() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self { inflated_bytes_max: 8 << 20, ratio_max: 200, ratio_free_bytes: 1 << 20 }

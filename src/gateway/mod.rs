@@ -26,6 +26,7 @@ use uuid::Uuid;
 use crate::accept::{self, tls::Certificates};
 use crate::admin;
 use crate::admit::{self, Counters, Documents, Door, Edge, Policy, watch as pressure};
+use crate::aside::Aside;
 use crate::clock;
 use crate::config::texts;
 use crate::deliver::drain::{self, files};
@@ -171,6 +172,7 @@ impl Gateway {
                 deliver: delivery.policy,
                 node,
                 cost,
+                aside: Aside::start()?,
                 signal: Arc::clone(&signal),
                 document_version: versions(&policy),
                 instance: admit::rates::instances(&policy, &counters),
@@ -428,7 +430,7 @@ fn workers(
     Ok(workers)
 }
 
-/// Blocking threads per worker, for large bodies and dead letters.
+/// Blocking threads per worker, for dead letters.
 const BLOCKING_MAX: usize = 2;
 
 fn thread(

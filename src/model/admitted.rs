@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Charge, Coding, KeyKind};
+use super::{Charge, Coding, KeyKind, Record};
 
 /// Who is behind a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,4 +45,15 @@ pub struct Admitted {
     pub promised: bool,
     /// Memory taken for it.
     pub charge: Charge,
+}
+
+impl Admitted {
+    /// As it was before `record` was made of it.
+    #[must_use]
+    pub fn again(mut self, record: Record, charge: Charge) -> Self {
+        self.body = record.body;
+        self.caller.user_agent = record.facts.user_agent;
+        self.charge = charge;
+        self
+    }
 }

@@ -8,11 +8,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// From here on a body is large: read in turns, and worked on aside.
+pub const LARGE_BODY_BYTES: u64 = 128 << 10;
+
 /// Who holds memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// Bodies that are being read, or wait for their turn.
     Bodies,
+    /// The same, of more than [`LARGE_BODY_BYTES`].
+    LargeBodies,
     /// Batches from their split until they are settled: in the journal's queue, inside the Kafka
     /// client, with the drainer.
     Batches,
@@ -23,11 +28,13 @@ pub enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 4] = [Self::Bodies, Self::Batches, Self::Connections, Self::Drain];
+    const ALL: [Self; 5] =
+        [Self::Bodies, Self::LargeBodies, Self::Batches, Self::Connections, Self::Drain];
 
     fn name(self) -> &'static str {
         match self {
             Self::Bodies => "bodies",
+            Self::LargeBodies => "large_bodies",
             Self::Batches => "batches",
             Self::Connections => "connections",
             Self::Drain => "drain",
@@ -57,6 +64,11 @@ impl Plan {
     pub fn connections_bytes(&self) -> u64 {
         self.live_bytes() / 4 * 3
     }
+
+    /// The most that large bodies may take of it, so that however many come, small ones get in.
+    pub fn large_bytes(&self) -> u64 {
+        self.live_bytes() / 2
+    }
 }
 
 /// The budget.
@@ -77,6 +89,12 @@ impl Budget {
     /// Takes `bytes`, or nothing if they are not there. Never waits.
     pub fn take(self: &Arc<Self>, part: Part, bytes: u64) -> Option<Charge> {
         self.grow(part, bytes).then(|| Charge { part, bytes, budget: Some(Arc::clone(self)) })
+    }
+
+    /// Takes `bytes` for a body of that length, which may grow.
+    pub fn take_body(self: &Arc<Self>, bytes: u64) -> Option<Charge> {
+        let is_large = bytes > LARGE_BODY_BYTES;
+        self.take(if is_large { Part::LargeBodies } else { Part::Bodies }, bytes)
     }
 
     /// Takes `bytes` for the drainer. Never refused: what goes beyond its share, which is at most
@@ -129,6 +147,7 @@ impl Budget {
         }
         let share = match part {
             Part::Connections => self.plan.connections_bytes(),
+            Part::LargeBodies => self.plan.large_bytes(),
             _ => u64::MAX,
         };
         if !add(self.part(part), bytes, share) {
@@ -149,9 +168,10 @@ impl Budget {
     }
 
     fn part(&self, part: Part) -> &AtomicU64 {
-        let [bodies, batches, connections, drain] = &self.parts;
+        let [bodies, large, batches, connections, drain] = &self.parts;
         match part {
             Part::Bodies => bodies,
+            Part::LargeBodies => large,
             Part::Batches => batches,
             Part::Connections => connections,
             Part::Drain => drain,
@@ -186,7 +206,14 @@ impl Charge {
     /// Changes the charge to `bytes`; growth beyond the budget is refused and changes nothing.
     pub fn resize(&mut self, bytes: u64) -> bool {
         if let Some(budget) = &self.budget {
-            if bytes <= self.bytes {
+            if self.part == Part::Bodies && bytes > LARGE_BODY_BYTES {
+                // It has become large, and counts as such with all that it holds.
+                if !budget.grow(Part::LargeBodies, bytes) {
+                    return false;
+                }
+                budget.shrink(self.part, self.bytes);
+                self.part = Part::LargeBodies;
+            } else if bytes <= self.bytes {
                 budget.shrink(self.part, self.bytes - bytes);
             } else if !budget.grow(self.part, bytes - self.bytes) {
                 return false;
@@ -199,10 +226,10 @@ impl Charge {
     /// From now on the bytes count as a batch's.
     pub fn becomes_batch(&mut self) {
         if let Some(budget) = &self.budget
-            && self.part == Part::Bodies
+            && matches!(self.part, Part::Bodies | Part::LargeBodies)
         {
             budget.part(Part::Batches).fetch_add(self.bytes, Ordering::AcqRel);
-            budget.part(Part::Bodies).fetch_sub(self.bytes, Ordering::AcqRel);
+            budget.part(self.part).fetch_sub(self.bytes, Ordering::AcqRel);
             self.part = Part::Batches;
         }
     }
@@ -254,7 +281,7 @@ mod tests {
         assert_eq!(budget.percent(), 100);
         assert!(one.resize(10));
         one.becomes_batch();
-        assert_eq!(budget.parts().nth(1), Some(("batches", 10)));
+        assert_eq!(budget.parts().nth(2), Some(("batches", 10)));
         drop(one);
         assert_eq!((taken(&budget), budget.percent()), (0, 0));
     }
@@ -284,6 +311,24 @@ mod tests {
     }
 
     #[test]
+    fn large_bodies_get_at_most_half_and_small_ones_still_get_in() {
+        let plan = Plan { budget_bytes: 10 * LARGE_BODY_BYTES, ..Plan::default() };
+        let budget = Budget::new(plan);
+        let most = budget.take_body(5 * LARGE_BODY_BYTES).expect("half of it");
+        assert!(budget.take_body(LARGE_BODY_BYTES + 1).is_none());
+        let mut small = budget.take_body(LARGE_BODY_BYTES).expect("a small one");
+        assert!(!small.resize(LARGE_BODY_BYTES + 1), "as small it has room, as large it has none");
+        drop(most);
+        assert!(small.resize(2 * LARGE_BODY_BYTES));
+        assert_eq!(budget.parts().nth(1), Some(("large_bodies", 2 * LARGE_BODY_BYTES)));
+        assert_eq!(budget.parts().next(), Some(("bodies", 0)));
+        small.becomes_batch();
+        assert!(small.resize(10 * LARGE_BODY_BYTES), "a batch may be as large as there is room");
+        drop(small);
+        assert_eq!(budget.parts().map(|(_, bytes)| bytes).sum::<u64>(), 0);
+    }
+
+    #[test]
     fn a_panic_gives_back_as_well() {
         let budget = budget();
         let ended = catch_unwind(AssertUnwindSafe(|| {
@@ -305,7 +350,7 @@ mod tests {
 
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
-            (0..4usize, 0..600u64).prop_map(|(part, bytes)| Step::Take(part, bytes)),
+            (0..5usize, 0..600u64).prop_map(|(part, bytes)| Step::Take(part, bytes)),
             (any::<usize>(), 0..600u64).prop_map(|(at, bytes)| Step::Resize(at, bytes)),
             any::<usize>().prop_map(Step::Become),
             any::<usize>().prop_map(Step::Drop),
@@ -321,7 +366,7 @@ mod tests {
             let mut held: Vec<Charge> = Vec::new();
             for step in steps {
                 match step {
-                    Step::Take(3, bytes) => held.push(budget.take_for_drain(bytes)),
+                    Step::Take(4, bytes) => held.push(budget.take_for_drain(bytes)),
                     Step::Take(part, bytes) => held.extend(budget.take(Part::ALL[part], bytes)),
                     Step::Resize(at, bytes) if !held.is_empty() => {
                         let at = at % held.len();

@@ -28,6 +28,8 @@ pub const CONNECTIONS: &str = "tidegate_http_connections";
 pub const CONNECTIONS_REFUSED: &str = "tidegate_http_connections_refused_total";
 /// Counter `{reason}`: connections that were ended here, by the limit that they had reached.
 pub const CONNECTIONS_ENDED: &str = "tidegate_http_connections_ended_total";
+/// Gauge: large bodies that wait to be inflated and split, or are.
+pub const ASIDE: &str = "tidegate_large_bodies";
 /// Counter `{limit}`: bodies that took too long (`total`), or came too slowly (`rate`).
 pub const BODIES_LATE: &str = "tidegate_http_late_bodies_total";
 /// Counter `{result}`: TLS handshakes (`full`, `resumed`, `refused`, `late`).
@@ -131,6 +133,7 @@ fn describe() {
     gauge!(CONNECTIONS, "open client connections");
     counter!(CONNECTIONS_REFUSED, "connections closed at the door because a limit was reached");
     counter!(CONNECTIONS_ENDED, "connections ended here, by the limit that they had reached");
+    gauge!(ASIDE, "large bodies that wait to be inflated and split, or are");
     counter!(BODIES_LATE, "bodies that took too long, or came too slowly");
     counter!(TLS_HANDSHAKES, "TLS handshakes by result");
     counter!(TLS_RELOADS, "times that certificates were read anew, by result");

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use loadtest::broker::{Broker, BrokerOptions};
 use serde_json::{Value, json};
+use tidegate::aside::Aside;
 use tidegate::deliver::{Dedupe, Deliver, dedupe};
 use tidegate::ingest::{Cost, Ingest};
 use tidegate::journal;
@@ -318,6 +319,7 @@ fn a_batch_whose_task_panics_gives_its_memory_back() {
         dedupe: Dedupe::new(&dedupe::Settings::default()),
         node: Uuid::nil(),
         cost: Cost { copies: 1 },
+        aside: Aside::start().expect("threads"),
         signal: Arc::new(Signal::new(1_000, 1_000)),
         document_version: Box::new(|_| panic!("on purpose, after the batch was made durable")),
         instance: Box::new(|_, _| Ok(None)),

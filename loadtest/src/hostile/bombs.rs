@@ -47,6 +47,13 @@ pub fn all(target: &str) -> anyhow::Result<Vec<Bomb>> {
     Ok(bombs.map(|(name, request, statuses)| Bomb { name, request, statuses }).collect())
 }
 
+/// What ordinary clients send, to compare with.
+pub fn ordinary(target: &str) -> anyhow::Result<Bomb> {
+    let event = "{\"type\":\"page.view\",\"props\":{\"path\":\"/home\",\"n\":1}}\n";
+    let request = request(target, "", &gzip(event.repeat(100).as_bytes())?);
+    Ok(Bomb { name: "an ordinary batch", request, statuses: &[200] })
+}
+
 /// A request with these further header lines.
 pub fn request(target: &str, lines: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();

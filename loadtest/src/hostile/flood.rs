@@ -4,8 +4,10 @@
 //! In: a gateway with TLS. Out: how far each attack got before the connection was closed, and what
 //! was said at its end. Frames and time are bounded.
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,7 @@ use super::frames::{
     RST_STREAM, SETTINGS, frame, head, header, request, setting,
 };
 use super::report::Report;
+use super::scene::apart;
 use super::tls::{self, Certificates};
 use super::{Line, crowd, scene_with_tls};
 
@@ -78,9 +81,9 @@ pub fn floods(line: &Line, report: &mut Report) -> anyhow::Result<()> {
     for (name, opening, piece) in FLOODS {
         let measured = scene.play(|gateway| {
             let flood = Flood { opening, piece, frames: line.frames, seconds: line.seconds };
-            attack(gateway.listen(), &config, flood)
+            apart(|| attack(gateway.listen(), &config, flood))
         })?;
-        report.attack(&format!("HTTP/2 {name}"), &measured, crowd::BUDGET_MIB);
+        report.attack(&format!("HTTP/2 {name}"), &measured, crowd::BUDGET_MIB, 0.0);
     }
     Ok(())
 }
@@ -94,24 +97,47 @@ struct Flood {
     seconds: u64,
 }
 
+/// Attackers who come again as soon as they are thrown out, for the whole time.
 fn attack(address: SocketAddr, config: &Arc<ClientConfig>, flood: Flood) -> anyhow::Result<String> {
+    let until = Instant::now() + Duration::from_secs(flood.seconds);
     let threads: Vec<_> = (0..ATTACKERS)
         .map(|_| {
             let config = Arc::clone(config);
-            std::thread::spawn(move || one(address, config, flood))
+            std::thread::spawn(move || {
+                let mut ends = Vec::new();
+                while Instant::now() < until {
+                    let end = one(address, Arc::clone(&config), flood, until);
+                    ends.push(end.unwrap_or_else(|error| format!("{error:#}")));
+                }
+                ends
+            })
         })
         .collect();
-    let mut ends = Vec::new();
+    let mut ends: BTreeMap<String, u64> = BTreeMap::new();
     for thread in threads {
-        let end = thread.join().map_err(|_| anyhow::anyhow!("an attacker panicked"))?;
-        ends.push(end.unwrap_or_else(|error| format!("{error:#}")));
+        let said = thread.join().map_err(|_| anyhow::anyhow!("an attacker panicked"))?;
+        for end in said {
+            *ends.entry(end).or_default() += 1;
+        }
     }
-    Ok(format!("{ATTACKERS} connections: {}", ends.join("; ")))
+    let mut ends: Vec<_> = ends.into_iter().map(|(end, count)| (count, end)).collect();
+    ends.sort_unstable_by(|one, other| other.cmp(one));
+    let all: u64 = ends.iter().map(|(count, _)| count).sum();
+    ends.truncate(ENDS_SHOWN);
+    let ends: Vec<_> = ends.iter().map(|(count, end)| format!("{count} times {end}")).collect();
+    Ok(format!("{ATTACKERS} attackers, {all} connections: {}", ends.join("; ")))
 }
 
+/// The most frequent ends of connections that are told.
+const ENDS_SHOWN: usize = 3;
+
 /// Sends until the server has had enough, or all is sent; says which.
-fn one(address: SocketAddr, config: Arc<ClientConfig>, flood: Flood) -> anyhow::Result<String> {
-    let until = Instant::now() + Duration::from_secs(flood.seconds);
+fn one(
+    address: SocketAddr,
+    config: Arc<ClientConfig>,
+    flood: Flood,
+    until: Instant,
+) -> anyhow::Result<String> {
     let mut stream = open(address, config)?;
     stream.write_all(&[PREFACE, &frame(SETTINGS, 0, 0, &[]), &(flood.opening)()].concat())?;
     let mut heard = Heard::default();

@@ -42,13 +42,16 @@ pub struct Line {
     /// Bombs of each sort at the same time
     #[arg(long, default_value_t = 1_000)]
     pub bombs: usize,
+    /// Only bombs in whose name this stands
+    #[arg(long, default_value = "")]
+    pub sort: String,
     /// Connections of each slow mode
     #[arg(long, default_value_t = 5_000)]
     pub connections: usize,
     /// Streams that are opened and reset, and frames of each flood
     #[arg(long, default_value_t = 100_000)]
     pub frames: usize,
-    /// Seconds of each slow mode, and at most of each flood
+    /// Seconds of each slow mode, and of each flood
     #[arg(long, default_value_t = 30)]
     pub seconds: u64,
     /// Requests that schemathesis makes up for each operation

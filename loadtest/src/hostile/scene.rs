@@ -21,6 +21,21 @@ const RECOVERY: Duration = Duration::from_secs(2);
 /// Where the calm client and the attackers send their batches.
 pub const TARGET: &str = "/v1/batch";
 
+/// How much attackers stand back for the gateway and the calm client: in truth they have machines
+/// of their own, and what they compute takes nothing from either.
+const NICE: i32 = 10;
+
+/// Runs an attack on a thread that stands back, as do the threads and processes that it starts.
+pub fn apart<T: Send>(attack: impl FnOnce() -> anyhow::Result<T> + Send) -> anyhow::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            rustix::process::setpriority_process(None, NICE)?;
+            attack()
+        });
+        thread.join().map_err(|_| anyhow::anyhow!("the attackers panicked"))?
+    })
+}
+
 /// The gateway and who looks at it.
 pub struct Scene {
     // In this order: who looks ends before what is looked at.

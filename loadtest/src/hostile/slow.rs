@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use super::report::Report;
+use super::scene::apart;
 use super::tools::{find, run};
 use super::{Line, crowd, scene};
 
@@ -29,11 +30,11 @@ pub fn modes(line: &Line, report: &mut Report) -> anyhow::Result<()> {
             command.args(["-c", &line.connections.to_string(), "-r", "1000"]);
             command.args(["-l", &line.seconds.to_string()]);
             command.args(["-u", &format!("http://{}{path}", gateway.listen())]);
-            output = run(&mut command, line.seconds + 60)?;
+            output = apart(|| run(&mut command, line.seconds + 60))?;
             Ok(format!("{} connections to {path}", line.connections))
         })?;
         let name = format!("slowhttptest {mode}");
-        report.attack(&name, &measured, crowd::BUDGET_MIB);
+        report.attack(&name, &measured, crowd::BUDGET_MIB, 0.0);
         let last = output.rfind("slow HTTP test status").map_or(0, |at| at);
         let end: Vec<_> = output[last..].lines().filter(|line| !line.trim().is_empty()).collect();
         report.quote(&end.join("\n"));
