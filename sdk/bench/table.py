@@ -223,8 +223,8 @@ def table(found: Dict[str, Dict[str, List[Figures]]], times: int, work: Path) ->
     """What stands between the marks of the file."""
     load = ", ".join(f"{one:.0f}" for one in os.getloadavg())
     lines = [
-        f"{machine()}; medians of {times} rounds (least–most). Load averages of the last 1, 5 and 15",
-        f"minutes at the end: {load}; the bench alone makes 1 to 2.",
+        f"{machine()}; medians of {times} rounds (least–most). Load averages of the last 1, 5 and",
+        f"15 minutes at the end: {load}; the bench alone makes 1 to 2.",
     ]
     for language, contestants in found.items():
         lines += ["", f"### {language}", "", HEAD]
