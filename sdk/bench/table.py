@@ -11,6 +11,7 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from importlib.metadata import distributions
 from pathlib import Path
@@ -90,14 +91,15 @@ class Bench:
         endpoint = self._holds if measure == "memory" else self._answers
         self._count()
         command, environment = self._command(language, name, [endpoint, measure, str(count)])
-        ran = subprocess.run(
-            command,
-            env={**os.environ, **environment},
-            capture_output=True,
-            text=True,
-            timeout=_TIMEOUT_S,
-            check=False,
-        )
+        with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
+            ran = subprocess.run(
+                command,
+                env={**os.environ, **environment, "TMPDIR": folder},
+                capture_output=True,
+                text=True,
+                timeout=_TIMEOUT_S,
+                check=False,
+            )
         if ran.returncode:
             raise SystemExit(f"{language}, {name}, {measure}: {ran.stdout}{ran.stderr}")
         found: Figures = json.loads(ran.stdout.splitlines()[-1])

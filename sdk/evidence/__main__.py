@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from pathlib import Path
 
 SDK = Path(__file__).resolve().parents[1]
@@ -35,4 +36,7 @@ def main() -> int:
     return 1 if failed else 0
 
 
-sys.exit(main())
+with tempfile.TemporaryDirectory(prefix="evidence-", ignore_cleanup_errors=True) as folder:
+    tempfile.tempdir = folder  # stores and homes of adapters, all gone in the end
+    code = main()
+sys.exit(code)
