@@ -216,7 +216,7 @@ def machine() -> str:
     for command in (["go", "version"], ["node", "--version"]):
         said.append(_said(command))
     return (
-        f"{os.cpu_count()} cores of {model}, Linux {platform.release()}, "
+        f"{os.cpu_count()} cores of {model}, Linux {platform.release().partition('-')[0]}, "
         f"Python {platform.python_version()}, {said[0].split()[2]}, Node {said[1]}"
     )
 
