@@ -12,7 +12,7 @@ INPUTS ?= 10000000
 # Offline works once everything is fetched; --locked keeps the versions of Cargo.lock.
 LOCKED := --locked
 
-.PHONY: help run test lint reloads bench benches loadtest torture torture-quick fuzz hostile audit clean setup setup-test
+.PHONY: help run test lint reloads bench benches loadtest torture torture-quick fuzz hostile sdk-bench audit clean setup setup-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ hostile: setup ## Attacks on a gateway and what a calm client feels of them (ARG
 	@.ci/setup hostile
 	@$(CARGO) build $(LOCKED) --release --workspace
 	@target/release/loadtest hostile --gateway $(GATEWAY) $(ARGS)
+
+sdk-bench: ## What the SDKs cost beside their nearest relatives, written to sdk/bench/RESULTS.md (ARGS="--rounds N python|go|node")
+	@sdk/bench/run $(ARGS)
 
 audit: ## Advisories; needs the advisory database
 	$(CARGO) deny --config .deny.toml check advisories

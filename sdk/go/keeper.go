@@ -305,7 +305,7 @@ func (c *core) adopt(one store.Claimed, fresh *[3][]*event) {
 	c.tell(rules.PostReasons[postStoreError], 1, int(f.Missing))
 	load := func(found store.Event) *event {
 		ev := &event{epoch: e, class: found.Class, seq: found.Seq, ts: found.TS, line: found.Line,
-			ageAt: found.AgeAt, recovered: true, kept: true, order: c.nextOrder()}
+			ageAt: found.AgeAt, aged: found.Aged, recovered: true, kept: true, order: c.nextOrder()}
 		c.used += ev.size()
 		return ev
 	}

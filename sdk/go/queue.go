@@ -11,13 +11,14 @@ type event struct {
 	recovered bool
 	line      []byte // without age and newline
 	ageAt     int
+	aged      int    // bytes of an age that the line has all the same: it was found in a sealed batch
 	age       int64  // at sealing
 	order     uint64 // of admission in this process
 	kept      bool   // it is in the store
 }
 
-// size is what an event counts in the queue: its line and the newline (R70).
-func (e *event) size() int64 { return int64(len(e.line)) + 1 }
+// size is what an event counts in the queue: its line without an age, and the newline (R70).
+func (e *event) size() int64 { return int64(len(e.line)-e.aged) + 1 }
 
 // fifo is the queue of one class. It implements rules.Sizes.
 type fifo struct {

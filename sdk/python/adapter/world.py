@@ -175,6 +175,9 @@ class VirtualPlatform:
         self._stopped = True
         self._transport.close()
 
+    def rest(self, timeout_s: float) -> None:
+        pass
+
     def reset(self) -> None:
         # Chance must not repeat itself in a child.
         self._ids = SplitMix64(self._seed + 1_000_003)

@@ -54,6 +54,16 @@ class Gateway:
             return {event["id"]: event for sent in self.sends for event in sent.events}
 
     @property
+    def batches(self) -> List[Sent]:
+        """Each batch once, as a gateway takes it: a lost reply makes a client send it again."""
+        with self.changed:
+            found: Dict[str, Sent] = {}
+            for sent in self.sends:
+                first = found.setdefault(sent.header["batch"], sent)
+                assert first.body == sent.body
+            return list(found.values())
+
+    @property
     def fins(self) -> List[Dict[str, Any]]:
         """Last reports of epochs."""
         with self.changed:

@@ -275,6 +275,9 @@ func (a *adapter) with(m *message, f func(*client)) error {
 }
 
 func (a *adapter) init(m *message) (object, error) {
+	if m.BeforeSend == "garbage" {
+		return nil, unsupported("BeforeSend returns an *Event")
+	}
 	seed, err := strconv.ParseUint(m.Seed, 10, 64)
 	if err != nil {
 		return nil, err

@@ -125,6 +125,8 @@ type Event struct {
 	Class, AgeAt int
 	Seq, TS      int64
 	Line         []byte
+	// Aged is how many bytes of the line are an age; those do not count (R70).
+	Aged int
 }
 
 // Batch is a sealed one that was found.
@@ -326,11 +328,19 @@ func (b *Batch) open() (n int64, ok bool) {
 		return 0, false
 	}
 	for _, line := range lines[1:] {
-		var event struct{ Seq, TS int64 }
+		var event struct {
+			Seq, TS int64
+			Age     *json.Number
+		}
 		if json.Unmarshal(line, &event) != nil {
 			return 0, false
 		}
-		b.Events = append(b.Events, Event{Class: b.Class, AgeAt: len(line), Seq: event.Seq, TS: event.TS, Line: line})
+		aged := 0
+		if event.Age != nil {
+			aged = len(`,"age":`) + len(*event.Age)
+		}
+		b.Events = append(b.Events, Event{Class: b.Class, AgeAt: len(line), Seq: event.Seq, TS: event.TS,
+			Line: line, Aged: aged})
 	}
 	return head.Report.N, true
 }

@@ -55,6 +55,22 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// An age that stands in the bytes of a sealed batch counts in no queue (R70).
+func TestAgesOfASealedBatch(t *testing.T) {
+	log := Reserve(Head(nil, epoch), 256)
+	aged := `{"id":"x","seq":1,"ts":5,"age":2000,"type":"t"}`
+	body := `{"report":{"n":1}}` + "\n" + aged + "\n" + string(line(2)) + "\n"
+	f, err := Replay(Sealed(log, "b1", 1, 0, false, []byte(body)))
+	if err != nil || len(f.Batches) != 1 || len(f.Batches[0].Events) != 2 {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	for _, event := range f.Batches[0].Events {
+		if plain := len(event.Line) - event.Aged; plain != len(line(event.Seq)) {
+			t.Errorf("event %d counts %d bytes, not %d", event.Seq, plain, len(line(event.Seq)))
+		}
+	}
+}
+
 // A log may end anywhere, and any byte of it may be wrong (R115).
 func TestReplayOfDamagedLogs(t *testing.T) {
 	whole := sample()

@@ -17,11 +17,17 @@ if sys.platform == "win32":
         os.lseek(fd, 1 << 30, os.SEEK_SET)
         msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
 
+    def _unlock(fd: int) -> None:
+        """Closing does it."""
+
 else:
     import fcntl
 
     def _lock(fd: int) -> None:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _unlock(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_UN)
 
 
 _NAME = "claim"
@@ -37,6 +43,7 @@ class Claim:
 
     def __init__(self, fd: int, generation: int) -> None:
         self._fd = fd
+        self._pid = os.getpid()
         self.generation = generation
 
     @classmethod
@@ -67,6 +74,10 @@ class Claim:
 
     def release(self) -> None:
         """Gives it up. In a forked child this leaves the parent's claim alone (R133)."""
+        with contextlib.suppress(OSError):
+            # A child that was forked without the interpreter's knowledge may hold a copy of it.
+            if os.getpid() == self._pid:
+                _unlock(self._fd)
         with contextlib.suppress(OSError):
             os.close(self._fd)
 

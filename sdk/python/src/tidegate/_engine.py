@@ -29,8 +29,12 @@ class Engine(Ending):
 
     def pump(self) -> None:
         """Everything that is due. One thread at a time."""
-        while not self.ended and self._step():
+        while not self.ended:
+            with self.stepping:
+                again = self._step()
             self.notices.tell()
+            if not again:
+                break
         self.notices.tell()
 
     def _step(self) -> bool:
@@ -145,7 +149,9 @@ class Engine(Ending):
 
     def forked(self) -> None:
         """In the child: nothing of the parent is left but options, configuration and consent."""
-        self.lock = threading.RLock()
+        if not self.made:  # its maker is no thread of the child
+            return
+        self.lock, self.stepping = threading.RLock(), threading.RLock()
         self.platform.reset()
         self._inbox = deque()
         for epoch in self.epochs():

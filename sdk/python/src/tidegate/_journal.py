@@ -250,7 +250,8 @@ class Journal:
             del self._segments[0]
 
     def _close(self) -> None:
-        if self._fd is not None:
+        # Forgotten first: a number that is closed may be somebody else's in the next moment.
+        fd, self._fd = self._fd, None
+        if fd is not None:
             with contextlib.suppress(OSError):
-                os.close(self._fd)
-            self._fd = None
+                os.close(fd)

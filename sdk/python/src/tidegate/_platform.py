@@ -93,6 +93,9 @@ class Platform(Protocol):
     def stop(self) -> None:
         """Drives no more. Called from `pump`."""
 
+    def rest(self, timeout_s: float) -> None:
+        """After `stop`: waits until what drove has ended (R131)."""
+
     def reset(self) -> None:
         """In a forked child: no thread, no connection of the parent is left (R133)."""
 
@@ -116,6 +119,8 @@ class ThreadedPlatform:
         self._transport = Transport()
         self._calls: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._thread: Optional[threading.Thread] = None
+        self._beginning = threading.RLock()
+        self._begun = False
         self._driven: Optional[Driven] = None
         self._stopped = False
 
@@ -139,25 +144,35 @@ class ThreadedPlatform:
         if self._stopped:
             return
         self._calls.put(True)
-        if self._thread is None:
+        if not self._begun:
             self._begin()
 
     def _begin(self) -> None:
-        """At `init`, and in a forked child at its first event."""
-        thread = threading.Thread(target=self._run, name="tidegate", daemon=True)
-        self._thread = thread
-        try:
-            thread.start()
-        except RuntimeError:  # the interpreter is ending
-            self._thread = None
+        """At `init`, and in a forked child at its first event, which may be two at a time."""
+        with self._beginning:  # a signal handler of the host may come in between
+            if self._begun:
+                return
+            self._begun = True
+            thread = threading.Thread(target=self._run, name="tidegate", daemon=True)
+            self._thread = thread
+            try:
+                thread.start()
+            except RuntimeError:  # the interpreter is ending
+                self._thread, self._begun = None, False
 
     def stop(self) -> None:
         self._stopped = True
         self._transport.close()
 
+    def rest(self, timeout_s: float) -> None:
+        thread = self._thread
+        if thread is not None and not self.inside():
+            thread.join(timeout_s)
+
     def reset(self) -> None:
         self._transport.reset()
         self._calls = queue.SimpleQueue()
+        self._beginning, self._begun = threading.RLock(), False
         self._thread = None
 
     def http(self, request: Request, done: Callable[[Response], None]) -> Handle:

@@ -10,6 +10,7 @@ from typing import Callable, Deque, Dict, List, Optional, Sequence, Tuple
 from ._batch import Batch
 from ._bucket import Bucket
 from ._center import Center
+from ._forks import forks
 from ._gate import Gate
 from ._keeper import Keeper
 from ._ledger import Epoch
@@ -32,6 +33,16 @@ class State:
         self.options = options
         self.platform = platform
         self.lock = threading.RLock()
+        self.stepping = threading.RLock()
+        """Held by the pump while it does one thing, files and all; taken before `lock`."""
+        self.made = False
+        with self.stepping:
+            forks.add(self)
+            self._make(hooks, profile)
+            self.made = True
+
+    def _make(self, hooks: Hooks, profile: str) -> None:
+        options, platform = self.options, self.platform
         self.notices = Notices(hooks)
         self.center = Center(profile, options.local)
         self._inbox: Deque[Callable[[], None]] = deque()
@@ -52,6 +63,9 @@ class State:
         self._begin()
         for note in options.notes:
             log.warning("%s", note)
+
+    def forked(self) -> None:
+        """In a child (R133)."""
 
     def _restore(self, store: Optional[Store]) -> None:
         """The small files of the store, read at once: an opt-out must hold from the first call."""

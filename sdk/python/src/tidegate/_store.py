@@ -108,6 +108,8 @@ class Store:
         for name in names:
             try:
                 taken = self._take_over(os.path.join(self._queues, name), limit)
+            except FileNotFoundError:  # its holder has just ended it
+                continue
             except OSError as error:
                 log.warning("a queue of the store cannot be read: %s", error)
                 continue

@@ -8,7 +8,7 @@ import math
 import os
 import time
 import weakref
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Union
 
 from ._engine import Engine
 from ._intake import track
@@ -110,7 +110,11 @@ class Client:
         True if nothing is held and nothing had to be dropped. With a store, what could not be sent
         in time stays there for the next start.
         """
-        return self._wait(self._engine.begin_close(_clamped(timeout_ms)))
+        waiter = self._engine.begin_close(_clamped(timeout_ms))
+        result = self._wait(waiter)
+        if waiter.done:
+            self._engine.platform.rest(_GRACE_S)
+        return result
 
     async def flush_async(self, timeout_ms: float = _TIMEOUT_MS) -> bool:
         """`flush` that does not block the event loop."""
@@ -171,16 +175,4 @@ def _at_exit() -> None:
         log.exception("internal error at exit")
 
 
-def _after_fork() -> None:
-    """R133."""
-    clients: List[Client] = list(_clients)
-    for client in clients:
-        try:
-            client._engine.forked()
-        except Exception:
-            log.exception("internal error after a fork")
-
-
 atexit.register(_at_exit)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
