@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
+use tidegate::model::budget::LARGE_BODY_BYTES;
 
 use super::support::sdk::Sdk;
 use super::support::{Binary, Client, eventually, files};
 
-/// As much memory as makes 6 announced bodies level 1, and 8 of them level 2.
+/// As much memory as makes 38 announced bodies level 1, and 50 of them level 2.
 const CONFIGURATION: &str = r#"
 workers = 1
 retry_ms = 100
@@ -54,15 +55,16 @@ kind = "public"
 
 /// What the operator says is to be kept of class 2 at levels 1 and 2.
 const RATES: [f64; 2] = [0.25, 0.1];
-/// The largest body, which is what a request that announces it takes from the budget.
-const ANNOUNCED: u64 = 921_600;
+/// The largest body that is not a large one, of which half the budget at most is taken: what a
+/// request that announces it takes.
+const ANNOUNCED: u64 = LARGE_BODY_BYTES;
 /// Bulk events in each phase, each of a type of its own.
 const BULK: u64 = 2_000;
 /// Critical and normal events in each phase.
 const OTHERS: u64 = 300;
 
 /// How many bodies hang, and the level that this makes.
-const PHASES: [(usize, u64); 4] = [(0, 0), (6, 1), (8, 2), (0, 0)];
+const PHASES: [(usize, u64); 4] = [(0, 0), (38, 1), (50, 2), (0, 0)];
 
 #[test]
 fn python_under_pressure_can_be_estimated_from_its_weights() {
@@ -120,7 +122,7 @@ fn options(address: SocketAddr) -> Value {
     })
 }
 
-/// A request that announces a large body and sends none of it.
+/// A request that announces such a body and sends none of it.
 fn hang(address: SocketAddr) -> Client {
     let mut client = Client::connect(address);
     let line = "POST /v1/batch?key=wk_loop&class=0 HTTP/1.1\r\nHost: t\r\n";
