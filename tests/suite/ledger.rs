@@ -201,9 +201,9 @@ fn a_command_line_or_a_source_that_makes_no_sense_is_one_clear_line() {
 #[test]
 fn the_books_of_two_nodes_and_their_kafka_close() {
     let broker = shared();
-    create(broker, "books", &["other"]);
-    broker.topics().create("books.rules", 1).expect("a topic");
-    let kafka = "[kafka]\ntopic_prefix = \"books\"\n";
+    create(broker, "ledger", &["other"]);
+    broker.topics().create("ledger.rules", 1).expect("a topic");
+    let kafka = "[kafka]\ntopic_prefix = \"ledger\"\n";
     let start = |configuration: &str| {
         let mut binary = Binary::prepare(configuration);
         binary.set("TIDEGATE__KAFKA__BROKERS", &broker.addr());
@@ -222,7 +222,7 @@ fn the_books_of_two_nodes_and_their_kafka_close() {
     let fin = phone.fin();
     phone.ask(&mut clients[0], &fin);
     eventually("the rules are in Kafka", || {
-        let texts = broker.topics().consume_all("books.rules").ok()?;
+        let texts = broker.topics().consume_all("ledger.rules").ok()?;
         (!texts.is_empty()).then_some(())
     });
     // From a machine that has no data of its own, and other rules.
@@ -239,7 +239,7 @@ fn the_books_of_two_nodes_and_their_kafka_close() {
     ] {
         assert_eq!(numbers(&books, "phone-1", name), [expected], "{name}");
     }
-    assert!(books["sources"][0]["name"].as_str().is_some_and(|name| name.contains("books.raw")));
+    assert!(books["sources"][0]["name"].as_str().is_some_and(|name| name.contains("ledger.raw")));
     for node in &mut nodes {
         assert_eq!(node.stop().code(), Some(0));
     }

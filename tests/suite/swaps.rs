@@ -20,9 +20,10 @@ fn certificates_are_swapped_under_load_and_no_handshake_fails() {
     let certificates = mirror.certificates.clone().expect("tls");
     let (over, shaken) = (AtomicBool::new(false), AtomicU64::new(0));
     let known = pairs.each_ref().map(of);
+    let trusting = authority.trusting(None);
     let client = || {
-        // One configuration for all: tickets of a certificate that is gone are offered as well.
-        let config = Arc::new(authority.trusting(None));
+        // Tickets of a certificate that is gone are offered as well.
+        let config = Arc::new(trusting.clone());
         while !over.load(Ordering::Acquire) {
             let stream = shake(mirror.address(), "localhost", &config).expect("a handshake");
             let shown = stream.conn.peer_certificates().expect("a certificate")[0].to_vec();

@@ -149,7 +149,7 @@ fn options() -> AdminOptions {
 }
 
 fn led(client: &BaseConsumer, topic: &str, partitions: i32) -> bool {
-    let Ok(metadata) = client.fetch_metadata(Some(topic), Duration::from_secs(1)) else {
+    let Ok(metadata) = client.fetch_metadata(Some(topic), Duration::from_secs(5)) else {
         return false;
     };
     metadata.topics().iter().all(|found| {
@@ -159,4 +159,4 @@ fn led(client: &BaseConsumer, topic: &str, partitions: i32) -> bool {
 }
 
 /// How long any one step may take.
-pub(super) const LIMIT: Duration = Duration::from_secs(30);
+pub(super) const LIMIT: Duration = Duration::from_secs(90);
