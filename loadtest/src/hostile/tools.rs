@@ -69,7 +69,7 @@ pub fn schemathesis(line: &Line, report: &mut Report) -> anyhow::Result<()> {
         command.args(["run", "config/openapi.json", "--url", &format!("http://{url}")]);
         command.args(["--include-path-regex", paths, "--phases", "examples,coverage,fuzzing"]);
         command.args(["--checks", CHECKS, "--max-examples", &line.examples.to_string()]);
-        command.args(["--continue-on-failure", "--no-color", "--seed", "1"]);
+        command.args(["--continue-on-failure", "--no-color", "--seed", "1", "--warnings", "off"]);
         let output = run(&mut command, 900)?;
         let end: Vec<_> = output.lines().rev().take(60).collect();
         let end: Vec<_> = end.into_iter().rev().collect();

@@ -26,20 +26,23 @@ pub(super) fn inflate(
         }
         none => none.insert(new_engine()?),
     };
-    let mut used = 0;
+    let (mut used, mut is_new) = (0, true);
     loop {
-        let mut frame_ended = false;
         let before = (used, out.len());
-        out.fill(|room| {
-            let room_bytes = room.len();
-            let mut input = InBuffer::around(body.get(used..).unwrap_or_default());
-            let mut output = OutBuffer::around(room);
-            let hint = engine.run(&mut input, &mut output).map_err(|_| Refusal::Damaged(NAME))?;
-            used += input.pos();
-            // Zero means that a frame is complete and all of it is written.
-            frame_ended = hint == 0;
-            Ok(output.pos().min(room_bytes))
-        })?;
+        let mut frame_ended = false;
+        let mut step = |room: &mut [u8]| {
+            let (written, ended) = step(engine, body, &mut used, room)?;
+            frame_ended = ended;
+            Ok(written)
+        };
+        if is_new {
+            // Without room for it the library cannot inflate a whole frame at once, where it checks
+            // other things than in its stream: what is taken must not depend on the room there is.
+            step(&mut [])?;
+        } else {
+            out.fill(step)?;
+        }
+        is_new = frame_ended;
         if frame_ended && used == body.len() {
             return Ok(());
         }
@@ -50,6 +53,21 @@ pub(super) fn inflate(
             return Err(Refusal::Damaged(NAME));
         }
     }
+}
+
+/// Goes on with the body from `used`; gives the bytes written, and whether a frame is complete and
+/// all of it is written.
+fn step(
+    engine: &mut Decoder<'_>,
+    body: &[u8],
+    used: &mut usize,
+    room: &mut [u8],
+) -> Result<(usize, bool), Refusal> {
+    let mut input = InBuffer::around(body.get(*used..).unwrap_or_default());
+    let mut output = OutBuffer::around(room);
+    let hint = engine.run(&mut input, &mut output).map_err(|_| Refusal::Damaged(NAME))?;
+    *used += input.pos();
+    Ok((output.pos(), hint == 0))
 }
 
 fn new_engine() -> Result<Decoder<'static>, Refusal> {
