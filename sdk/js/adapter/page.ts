@@ -4,6 +4,7 @@ import { hide, leavePage, show } from "../src/web/hidden.js";
 import { nameOf, pagePlatform, SDK } from "../src/web/platform.js";
 import { pageStore } from "../src/web/store.js";
 import { operator } from "./ops.js";
+import { pageUrl } from "./origin.js";
 import { World } from "./virtual.js";
 
 const world = new World();
@@ -80,5 +81,7 @@ const run = operator({
 let turn: Promise<void> = Promise.resolve();
 const socket = new WebSocket(decodeURIComponent(location.hash.slice(1)));
 socket.onmessage = ({ data }) => {
-  turn = turn.then(async () => socket.send(JSON.stringify(await run(JSON.parse(data)))));
+  const m = JSON.parse(data);
+  if (m.op === "go") return location.replace(pageUrl(m.harness, location.port));
+  turn = turn.then(async () => socket.send(JSON.stringify(await run(m))));
 };
