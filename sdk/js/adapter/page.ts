@@ -1,6 +1,7 @@
 /** The page's side of the web adapter: messages come over a WebSocket, one a text frame. */
 import type { Platform } from "../src/platform.js";
 import { hide, leavePage, show } from "../src/web/hidden.js";
+import { sending } from "../src/web/http.js";
 import { nameOf, pagePlatform, SDK } from "../src/web/platform.js";
 import { pageStore } from "../src/web/store.js";
 import { operator } from "./ops.js";
@@ -50,6 +51,7 @@ const run = operator({
     const { _beacon, _get, _set } = real;
     return {
       ...real,
+      ...sending,
       _store: made,
       _get: made && _get,
       _set: made && _set,
@@ -72,7 +74,7 @@ const run = operator({
     }
     if (m.op === "page") {
       if (m.event === "hidden" || m.event === "freeze") return each(hide);
-      if (m.event === "pagehide") return each(leavePage);
+      if (m.event === "pagehide") return each((s) => leavePage(s, m.persisted === false));
       return each(show);
     }
   },
