@@ -460,6 +460,12 @@ test(`${VISITS} page visits with random unloads: every event is accounted for`, 
     () => books().tracked === tracked && books().received === tracked,
     () => `${tracked} events: ${JSON.stringify(books())}`,
   );
+  // Every epoch gets a last report, from its own page or from the next one.
+  await until(
+    () => books().open === 0,
+    () =>
+      `no open epoch: ${JSON.stringify([books(), Object.values(last).filter((r: any) => !r.fin)])}`,
+  );
   const b = books();
   // What came twice in the same batch is settled by the gateway's own memory of batches.
   const batches: Record<string, Set<string>> = {};
