@@ -26,9 +26,15 @@ export const isStoring = (s: Full, e: Epoch): boolean =>
 
 /** Calls `f` when all that is known of this epoch is in the store, or cannot be. */
 export function afterSave(s: Full, e: Epoch, f: () => void): void {
-  if (!isStoring(s, e)) return f();
-  e._kept!._after.push(f);
-  save(s, e);
+  const storing = isStoring(s, e);
+  withNextSave(s, e, f);
+  if (storing) save(s, e);
+}
+
+/** The same, but somebody else begins the write. */
+export function withNextSave(s: Full, e: Epoch, f: () => void): void {
+  if (isStoring(s, e)) e._kept!._after.push(f);
+  else f();
 }
 
 /** One write of one epoch at a time. */

@@ -1,12 +1,13 @@
 /** One send: compression, store, request, and what its reply does (R15-R22, R79-R84). */
+import type { Epoch } from "../ledger.js";
 import { Reason } from "../reasons.js";
 import { type Batch, Sent } from "../state.js";
 import { batchUrl } from "../url.js";
-import { endBatch } from "./batches.js";
+import { allBatches, endBatch } from "./batches.js";
 import * as breaker from "./breaker.js";
 import { dateMs } from "./dates.js";
 import type { Full } from "./more.js";
-import { afterSave, discard, keepBatch } from "./persist.js";
+import { discard, keepBatch, save, withNextSave } from "./persist.js";
 import { isClear, pump } from "./pump.js";
 import { Act, classify, type Reply, type Verdict } from "./reply.js";
 import { pauseMs } from "./retry.js";
@@ -53,6 +54,7 @@ function transmit(s: Full, b: Batch): void {
     b._busy = false;
     receive(s, b, reply);
     pump(s);
+    afterReply(s, b._epoch);
   };
   const request = p._http({ _url, _body: b._body, _gzip: b._gzip, _keepalive: b._keepalive }, done);
   const cancel = p._timer(s._now.requestTimeoutMs, () => {
@@ -111,7 +113,13 @@ function receive(s: Full, b: Batch, reply: Reply): void {
     discard(s, b._epoch);
     s._older = s._older.filter((other) => other !== b._epoch);
   }
-  if (b._stored) afterSave(s, b._epoch, () => p._point?.("settled"));
+  if (b._stored) withNextSave(s, b._epoch, () => p._point?.("settled"));
+}
+
+/** What a reply has changed is written now, or with the batch that is being prepared (R111). */
+function afterReply(s: Full, e: Epoch): void {
+  const isPrepared = (b: Batch) => b._epoch === e && b._busy && !b._abort && b._events.length;
+  if (e._kept?._after.length && !allBatches(s).some(isPrepared)) save(s, e);
 }
 
 /** What a reply says of the gateway (R94, R121). */

@@ -13,7 +13,7 @@ import { FREE, isDead, newOwner } from "./claim.js";
 const LAYOUT = 1;
 
 /** A file is rewritten when so many bytes of it, and twice those that are needed, are exceeded. */
-const SPARE = 1_048_576;
+const SPARE = 4_194_304;
 
 interface Queue {
   id: string;
