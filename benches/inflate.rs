@@ -16,7 +16,8 @@ mod load;
 const BODIES: u32 = 32;
 
 fn compare(criterion: &mut Criterion) {
-    let bodies: Vec<_> = load::records(BODIES).into_iter().map(|record| record.body).collect();
+    let records = load::records(BODIES);
+    let bodies: Vec<_> = records.iter().map(|record| record.body.clone()).collect();
     let limits = Limits::default();
     let mut scratch = Scratch::default();
     let inflated: usize = bodies.iter().map(|body| plain(body).len()).sum();
@@ -38,6 +39,16 @@ fn compare(criterion: &mut Criterion) {
                 .expect("the generator's gzip is valid")
         });
     });
+    let zstandard: Vec<_> = records.iter().map(|record| zstandard(&plain(&record.body))).collect();
+    let mut frames = zstandard.iter().cycle();
+    group.bench_function("ours, zstd", |bencher| {
+        bencher.iter(|| {
+            let body = frames.next().expect("a cycle over some bodies never ends");
+            decode(black_box(body), Coding::Zstd, &limits, &mut scratch)
+                .map(<[u8]>::len)
+                .expect("the encoder's zstd is valid")
+        });
+    });
     group.bench_function("libdeflate", |bencher| {
         let mut engine = libdeflater::Decompressor::new();
         // It wants to know the size before: here it is given enough, once.
@@ -52,6 +63,10 @@ fn plain(body: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     flate2::read::GzDecoder::new(body).read_to_end(&mut out).expect("valid gzip");
     out
+}
+
+fn zstandard(plain: &[u8]) -> Vec<u8> {
+    zstd::bulk::compress(plain, 3).expect("in memory")
 }
 
 criterion_group!(benches, compare);

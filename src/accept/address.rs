@@ -35,6 +35,11 @@ impl Address {
             Self::Systemd => false,
         }
     }
+
+    /// Whether it has a port.
+    pub fn is_tcp(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
 }
 
 impl FromStr for Address {

@@ -95,7 +95,7 @@ impl Edge {
         &self,
         outcome: Result<Answer, Refused<Incoming>>,
     ) -> Result<Answer, Infallible> {
-        let Refused { refusal, found, version, mut body } = match outcome {
+        let Refused { refusal, found, version, waits, mut body } = match outcome {
             Ok(answer) => return Ok(answer),
             Err(refused) => refused,
         };
@@ -109,7 +109,9 @@ impl Edge {
         // What is left of a body must never be taken for the next request. HTTP/2 has no such
         // header: there the stream is reset when its body is dropped, and the others go on; but
         // many a client that is reset while it sends takes no notice of its reply.
-        if !discard(&mut body).await && version != Version::HTTP_2 {
+        // Who waits to be told has sent nothing, and asking for a byte would tell it to.
+        let is_kept = !(waits && version == Version::HTTP_11) && discard(&mut body).await;
+        if !is_kept && version != Version::HTTP_2 {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(answer)

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use hyper::header::EXPECT;
 use hyper::http::request::Parts;
 use hyper::{Request, Version};
 
@@ -54,6 +55,8 @@ pub(super) struct Refused<B> {
     pub refusal: Refusal,
     pub found: Match,
     pub version: Version,
+    /// It will not send its body before it is told to (`Expect`).
+    pub waits: bool,
     pub body: B,
 }
 
@@ -83,7 +86,8 @@ impl<'a, B> Visit<'a, B> {
     /// Refuses it.
     pub(super) fn refuse(self, refusal: Refusal) -> Refused<B> {
         let found = Match::Place(self.place);
-        Refused { refusal, found, version: self.head.version, body: self.body }
+        let waits = self.head.headers.contains_key(EXPECT);
+        Refused { refusal, found, version: self.head.version, waits, body: self.body }
     }
 
     /// Whether it brings events.
@@ -95,8 +99,9 @@ impl<'a, B> Visit<'a, B> {
 impl<B> Arrival<B> {
     /// Refuses it.
     pub(super) fn refuse(self, refusal: Refusal) -> Refused<B> {
-        let version = self.request.version();
-        Refused { refusal, found: self.found, version, body: self.request.into_body() }
+        let (version, found) = (self.request.version(), self.found);
+        let waits = self.request.headers().contains_key(EXPECT);
+        Refused { refusal, found, version, waits, body: self.request.into_body() }
     }
 }
 

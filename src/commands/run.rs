@@ -18,6 +18,10 @@ pub(super) fn run(settings: Settings, path: Option<PathBuf>) -> anyhow::Result<E
     let kafka = settings.kafka.clone();
     let data_dir = settings.data_dir.clone();
     let is_open = settings.keys.is_empty();
+    // Of the first listener that has an address, as the address is.
+    let is_tls =
+        settings.wanted().iter().find(|one| one.address.is_tcp()).is_some_and(|one| one.tls);
+    let (scheme, curl) = if is_tls { ("https", "curl --cacert ca.pem") } else { ("http", "curl") };
     let key = if is_open { "" } else { "?key=..." };
     let source = Some(Source::file(path));
     let gateway = Gateway::start_from(settings, source, Some(render)).context("cannot start")?;
@@ -27,13 +31,13 @@ pub(super) fn run(settings: Settings, path: Option<PathBuf>) -> anyhow::Result<E
     } else {
         format!("kafka at {}, ack = {:?}", kafka.brokers, kafka.ack).to_lowercase()
     };
-    tracing::info!("ingest on http://{ingest}, admin on http://{admin}");
+    tracing::info!("ingest on {scheme}://{ingest}, admin on http://{admin}");
     tracing::info!("sink: {sink}; journal in {}", data_dir.join("journal").display());
     if is_open {
         tracing::warn!("no [[keys]] are configured: everybody who reaches {ingest} may write");
     }
     tracing::info!(
-        "try: curl -d '[{{\"type\":\"test\",\"props\":{{\"a\":1}}}}]' 'http://{ingest}/v1/batch{key}'"
+        "try: {curl} -d '[{{\"type\":\"test\",\"props\":{{\"a\":1}}}}]' '{scheme}://{ingest}/v1/batch{key}'"
     );
     let mut signals = Signals::new()?;
     signals.wait(|| gateway.reload("signal"));

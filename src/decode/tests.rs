@@ -151,6 +151,25 @@ fn a_zstd_window_over_8_mib_is_refused() {
     assert_eq!(inflate(&body, None), Err(Refusal::Damaged("zstd")));
 }
 
+/// What is taken must be a matter of the bytes alone: door and drainer have contexts of their own.
+#[test]
+fn a_zstd_frame_that_lies_about_its_size_is_refused_whatever_came_before() {
+    let before = zstandard(&vec![b'a'; 300_000]);
+    for (what, frame) in [
+        ("more than it says", &[0x40, 0, 0, 0x3b, 1, 0, 0][..]),
+        ("less than it says", &[0x80, 0x58, 9, 0, 0, 0, 8, 0, 0, b'a', 1, 0, 0]),
+        ("more than it says, in two blocks", &[0x80, 0x58, 1, 0, 0, 0, 16, 0, 0, 1, 1, 1, 0, 0]),
+    ] {
+        let body = [&[0x28, 0xb5, 0x2f, 0xfd], frame].concat();
+        let mut used = Scratch::default();
+        decode(&before, Coding::Zstd, &Limits::default(), &mut used).expect("a good body");
+        for scratch in [&mut Scratch::default(), &mut used] {
+            let found = decode(&body, Coding::Zstd, &Limits::default(), scratch);
+            assert_eq!(found, Err(Refusal::Damaged("zstd")), "{what}");
+        }
+    }
+}
+
 #[test]
 fn endless_members_are_refused() {
     let body = gzip(b"").repeat(5_000);

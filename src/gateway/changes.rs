@@ -53,6 +53,7 @@ impl Changes {
                 "kafka.security.key_password",
                 old.kafka.security.key_password != new.kafka.security.key_password,
             ),
+            ("kafka.second.security", old.kafka.second.security != new.kafka.second.security),
             ("kafka.properties", old.kafka.properties != new.kafka.properties),
             ("kafka.second.properties", old.kafka.second.properties != new.kafka.second.properties),
         ] {

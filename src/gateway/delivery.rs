@@ -25,6 +25,9 @@ use crate::settings::Settings;
 /// The names of the clusters: of their cursors, their park logs and in metrics.
 pub(super) const CLUSTERS: [&str; 2] = ["kafka", "kafka-second"];
 
+/// How long a flush goes on before it looks whether it should hurry.
+const FLUSH_STEP: Duration = Duration::from_millis(50);
+
 /// What takes batches, and what carries them on.
 pub(super) struct Delivery {
     pub(super) policy: Deliver,
@@ -185,14 +188,20 @@ impl Site<'_> {
 
 impl Served {
     /// Hands over nothing more, and waits for what is inside the client.
-    pub(super) fn flush(&self, until: Instant) {
+    pub(super) fn flush(&self, until: Instant, is_hurried: impl Fn() -> bool) {
         self.drainer.pause();
         self.parks.pause();
         if !self.health.cluster().is_closed() {
             // Nothing arrives there: what is inside is owed by the journal already.
             return;
         }
-        self.kafka.flush(until.saturating_duration_since(Instant::now()));
+        while self.kafka.depth() > 0 && !is_hurried() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            self.kafka.flush(left.min(FLUSH_STEP));
+        }
     }
 
     /// How it is, for `/readyz`.

@@ -6,6 +6,7 @@
 mod changes;
 mod delivery;
 mod fit;
+mod handles;
 mod lookout;
 mod memory;
 mod reload;
@@ -149,6 +150,7 @@ impl Gateway {
         render: Option<PrometheusHandle>,
     ) -> Result<Self, Error> {
         settings.check()?;
+        handles::reserve(&settings);
         let written = settings.clone();
         let certificates = accept::tls::Certificates::load(&settings.tls)?;
         fit::to_clusters(&mut settings)?;
@@ -179,8 +181,7 @@ impl Gateway {
                 stopping: stopping.clone(),
             },
         );
-        let guarding =
-            admit::guard::run(Arc::clone(&policy), Arc::clone(&counters), is_gone.clone());
+        let guarding = (Arc::clone(&policy), Arc::clone(&counters));
         let drain = Duration::from_millis(settings.drain_ms);
         let (hurry, hurried) = watch::channel(false);
         let connections = Arc::default();
@@ -258,9 +259,8 @@ impl Gateway {
         for worker in self.workers.drain(..) {
             join(worker);
         }
-        let until = if *self.hurry.borrow() { Instant::now() } else { until };
         for cluster in &self.clusters {
-            cluster.flush(until);
+            cluster.flush(until, || *self.hurry.borrow());
         }
         // The store's drainer writes what the journal still holds for it.
         drop(self.files.take());
@@ -344,32 +344,36 @@ async fn operate(
     admin: TcpListener,
     status: Status,
     watching: Watching,
-    guarding: impl Future<Output = ()> + Send + 'static,
+    guarding: (Arc<ArcSwap<Policy>>, Arc<Counters>),
     gone: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    tokio::spawn(supervise(watching, gone.clone()));
-    tokio::spawn(guarding);
+    let Watching { inputs, settings, signal } = watching;
+    let is_gone = gone.clone();
+    tokio::spawn(supervise("pressure", move || {
+        pressure::run(inputs(), settings.clone(), Arc::clone(&signal), is_gone.clone())
+    }));
+    let ((policy, counters), is_gone) = (guarding, gone.clone());
+    tokio::spawn(supervise("guard", move || {
+        admit::guard::run(Arc::clone(&policy), Arc::clone(&counters), is_gone.clone())
+    }));
     admin::serve(admin, Arc::new(status), gone).await
 }
 
 /// Between the end of a watch that panicked and the next one.
 const WATCH_AGAIN: Duration = Duration::from_secs(1);
 
-/// Keeps the watch over the pressure alive: without it the level would stay as it is for ever, and
-/// a level that does not rise is how memory runs out.
-async fn supervise(watching: Watching, gone: watch::Receiver<bool>) {
-    let Watching { inputs, settings, signal } = watching;
-    metrics::counter!(names::WATCH_RESTARTS).increment(0);
-    loop {
-        let watch = pressure::run(inputs(), settings.clone(), Arc::clone(&signal), gone.clone());
-        match tokio::spawn(watch).await {
-            Ok(()) => return,
-            Err(error) => {
-                metrics::counter!(names::WATCH_RESTARTS).increment(1);
-                tracing::error!(%error, "the watch over the pressure ended badly; it begins again");
-                tokio::time::sleep(WATCH_AGAIN).await;
-            }
-        }
+/// Keeps a watch alive: without that over the pressure the level would stay as it is for ever, and
+/// a level that does not rise is how memory runs out; without the guard nobody would be judged.
+async fn supervise<W>(watch: &'static str, begin: impl Fn() -> W)
+where
+    W: Future<Output = ()> + Send + 'static,
+{
+    let restarts = metrics::counter!(names::WATCH_RESTARTS, "watch" => watch);
+    restarts.increment(0);
+    while let Err(error) = tokio::spawn(begin()).await {
+        restarts.increment(1);
+        tracing::error!(watch, %error, "a watch ended badly; it begins again");
+        tokio::time::sleep(WATCH_AGAIN).await;
     }
 }
 

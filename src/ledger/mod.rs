@@ -5,6 +5,10 @@
 //! batch id counts once, and so does a sequence number. Must never guess: what cannot be read, has
 //! no report or is too much is named, and nothing is skipped in silence.
 //!
+//! Decode and split run again under the rules that a record names, so the verdicts are the
+//! gateway's. Sources are read in the direction in which records move (journal, park logs, Kafka),
+//! so that one on its way is met at least once.
+//!
 //! The balance of an epoch is the protocol's: `0 <= received - acked <= unconfirmed + held`, where
 //! `received` is the number of different events here. Less is `missing`, more is `surplus`, and
 //! both together are the `remainder`. It holds at every moment, also for epochs that are open,

@@ -17,6 +17,7 @@ use crate::admit::documents::{self, Announced};
 use crate::admit::{self, Key};
 use crate::config::Secret;
 use crate::deliver::dedupe;
+use crate::deliver::sinks::kafka::security;
 use crate::deliver::sinks::{file, kafka};
 use crate::model::budget::Plan;
 use crate::model::{pressure, routed};
@@ -100,8 +101,13 @@ pub enum Error {
     #[error(transparent)]
     Rules(#[from] rulebook::Error),
     /// Kafka's security makes no sense.
-    #[error(transparent)]
-    Security(#[from] kafka::security::Error),
+    #[error("{section}: {source}")]
+    Security {
+        /// Of which cluster.
+        section: &'static str,
+        /// What is wrong.
+        source: kafka::security::Error,
+    },
     /// A file with a secret.
     #[error("{key}_file {}: {source}", path.display())]
     Secret {
@@ -167,27 +173,41 @@ impl Settings {
 
     /// Every option that holds a secret, with the file that it may come from.
     fn secrets(&mut self) -> impl Iterator<Item = (&'static str, &mut Secret, &Path)> {
-        let security = &mut self.kafka.security;
-        let single: [(&'static str, &mut Secret, &Path); 3] = [
-            ("admin.token", &mut self.admin.token, &self.admin.token_file),
-            ("kafka.security.password", &mut security.password, &security.password_file),
-            (
-                "kafka.security.key_password",
-                &mut security.key_password,
-                &security.key_password_file,
-            ),
-        ];
+        let token: (&'static str, &mut Secret, &Path) =
+            ("admin.token", &mut self.admin.token, &self.admin.token_file);
+        let kafka = &mut self.kafka;
+        let clusters = std::iter::once((
+            ["kafka.security.password", "kafka.security.key_password"],
+            &mut kafka.security,
+        ))
+        .chain(kafka.second.security.as_mut().map(|security| {
+            (["kafka.second.security.password", "kafka.second.security.key_password"], security)
+        }));
+        let clusters = clusters.flat_map(|([password, key_password], security)| {
+            let security::Settings {
+                password: one,
+                password_file,
+                key_password: two,
+                key_password_file,
+                ..
+            } = security;
+            [
+                (password, one, password_file.as_path()),
+                (key_password, two, key_password_file.as_path()),
+            ]
+        });
         let keys =
             self.keys.iter_mut().map(|key| ("keys.key", &mut key.key, key.key_file.as_path()));
-        single.into_iter().chain(keys)
+        std::iter::once(token).chain(clusters).chain(keys)
     }
 
     /// Every file beside the configuration itself that is read again with it.
     pub fn files(&self) -> Vec<PathBuf> {
-        let security = &self.kafka.security;
-        let single = [&self.admin.token_file, &security.password_file, &security.key_password_file];
+        let clusters = std::iter::once(&self.kafka.security).chain(&self.kafka.second.security);
+        let clusters = clusters.flat_map(|one| [&one.password_file, &one.key_password_file]);
         let keys = self.keys.iter().map(|key| &key.key_file);
-        let all = single.into_iter().chain(keys).cloned().chain(self.tls.files());
+        let own = std::iter::once(&self.admin.token_file).chain(clusters).chain(keys);
+        let all = own.cloned().chain(self.tls.files());
         let all = all.filter(|path| !path.as_os_str().is_empty());
         all.chain(documents::files(self.documents())).collect()
     }
@@ -215,7 +235,13 @@ impl Settings {
         self.terms().check()?;
         self.check_listeners(self.keys.is_empty())?;
         self.rulebook()?;
-        self.kafka.security.check()?;
+        for (section, security) in [
+            ("kafka.security", Some(&self.kafka.security)),
+            ("kafka.second.security", self.kafka.second.security.as_ref()),
+        ] {
+            let checked = security.map_or(Ok(()), kafka::security::Settings::check);
+            checked.map_err(|source| Error::Security { section, source })?;
+        }
         let number = |key, value, ok: bool, message| {
             if ok { Ok(()) } else { Err(Error::Number { key, value, message }) }
         };

@@ -95,8 +95,8 @@ pub const DRAIN_BYTES: &str = "tidegate_drain_remaining_bytes";
 pub const DRAIN_AGE: &str = "tidegate_drain_oldest_seconds";
 /// Gauge `{line}`: seconds until nothing is owed at the present rate; -1 while nothing moves.
 pub const DRAIN_ETA: &str = "tidegate_drain_eta_seconds";
-/// Counter: how often the watch over the pressure had to begin again.
-pub const WATCH_RESTARTS: &str = "tidegate_pressure_watch_restarts_total";
+/// Counter `{watch}`: how often the watch over the pressure or the guard had to begin again.
+pub const WATCH_RESTARTS: &str = "tidegate_watch_restarts_total";
 /// Counter `{result}`: reloads of the configuration by result (`applied`, `unchanged`, `refused`).
 pub const CONFIG_RELOADS: &str = "tidegate_config_reloads_total";
 /// Gauge: 1 from the moment that a configuration is refused until a good one has come.
@@ -165,7 +165,10 @@ fn describe() {
     counter!(DRAINED_BYTES, "bytes of batches that a drainer has settled");
     gauge!(DRAIN_BYTES, "bytes that are still owed");
     gauge!(DRAIN_AGE, "age of the oldest batch that is still owed, in seconds");
-    counter!(WATCH_RESTARTS, "how often the watch over the pressure had to begin again");
+    counter!(
+        WATCH_RESTARTS,
+        "how often the watch over the pressure or the guard had to begin again"
+    );
     counter!(CONFIG_RELOADS, "reloads of the configuration by result");
     gauge!(
         CONFIG_REJECTED,

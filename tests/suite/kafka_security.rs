@@ -4,6 +4,8 @@ use std::sync::OnceLock;
 
 use loadtest::broker::{Broker, BrokerOptions};
 use loadtest::ports;
+use tidegate::deliver::Mode;
+use tidegate::deliver::sinks::kafka;
 use tidegate::deliver::sinks::kafka::security::{Mechanism, Protocol, Settings};
 
 use super::kafka::{check_both, create, post, served};
@@ -130,8 +132,64 @@ fn batches_arrive_with_a_token_from_a_file() {
     let file = dir.path().join("token");
     std::fs::write(&file, token).expect("room for a file");
     secured.arrives("token", || {
+        let file = file.clone();
         secured.login("token", Mechanism::OauthBearer, |security| security.token_file = file)
     });
+    // `tidegate ledger` reads with it as well.
+    let settings = kafka::Settings {
+        brokers: format!("127.0.0.1:{}", secured.sasl),
+        topic_prefix: "token".to_owned(),
+        security: Settings {
+            protocol: Protocol::SaslSsl,
+            mechanism: Mechanism::OauthBearer,
+            ca: secured.authority.root(),
+            token_file: file,
+            ..Settings::default()
+        },
+        ..kafka::Settings::default()
+    };
+    let read = kafka::tier1::records::<kafka::tier1::Error>(&settings, |(_, record)| {
+        assert!(record.is_ok(), "a record of tier 1: {record:?}");
+        Ok(())
+    });
+    assert_eq!(read.expect("a topic").records, 3);
+}
+
+#[test]
+fn each_cluster_has_a_security_of_its_own() {
+    let secured = secured();
+    let (broker, prefix) = (&secured.broker, "two-doors");
+    create(broker, prefix, &["other"]);
+    // One broker by both of its doors: by certificate, and by name and password.
+    let pair = secured.authority.client("gateway", 7);
+    let mut served = served(&format!("127.0.0.1:{}", secured.tls), prefix, |settings| {
+        settings.kafka.divert_ms = 15_000;
+        let root = secured.authority.root();
+        settings.kafka.security = Settings {
+            protocol: Protocol::Ssl,
+            ca: root.clone(),
+            cert: pair.cert,
+            key: pair.key,
+            ..Settings::default()
+        };
+        let second = &mut settings.kafka.second;
+        (second.brokers, second.mode) = (format!("127.0.0.1:{}", secured.sasl), Mode::Mirror);
+        second.security = Some(Settings {
+            protocol: Protocol::SaslSsl,
+            ca: root,
+            username: USER.to_owned(),
+            password: PASSWORD.into(),
+            ..Settings::default()
+        });
+    });
+    let sent = post(&mut Client::connect(served.address()), prefix, 3);
+    served.stop();
+    let ends = |topic: &str| {
+        let ends = broker.topics().end_offsets(&format!("{prefix}.{topic}"));
+        ends.expect("a topic").iter().sum::<i64>()
+    };
+    let batches = i64::try_from(sent.len()).expect("three");
+    assert_eq!(ends("raw"), 2 * batches, "each batch came through both doors");
 }
 
 #[test]

@@ -33,6 +33,13 @@ password = "{MARKER}-3"
 debug = "all"
 "sasl.oauthbearer.config" = "principal={MARKER}-4"
 "ssl.keystore.password" = "{MARKER}-5"
+[kafka.second.security]
+protocol = "sasl_ssl"
+key = "{}"
+cert = "{}"
+key_password = "{MARKER}-9"
+username = "tidegate"
+password = "{MARKER}-10"
 [kafka.second.properties]
 "sasl.password" = "{MARKER}-6"
 [[keys]]
@@ -47,6 +54,8 @@ kind = "public"
         ca.display(),
         cert.display(),
         key.display(),
+        key.display(),
+        cert.display(),
     )
 }
 

@@ -196,6 +196,16 @@ fn the_top_level_is_as_agreed() {
     }
 }
 
+#[test]
+fn the_map_is_one_page() {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).expect("the map");
+    assert!(
+        map.lines().count() <= 120,
+        "{} lines: what is told in detail belongs to its folder",
+        map.lines().count()
+    );
+}
+
 /// Whether a mark stands in a text as a word of its own: the four digits of an escape in the prose
 /// about JSON, and the currency code for "none", are not unfinished work.
 fn says(text: &str, mark: &str) -> bool {

@@ -74,6 +74,24 @@ impl<'a> Capped<'a> {
         written.and_then(|_| self.check())
     }
 
+    /// Room for so many bytes as a slice, for decoders that know before how many there will be;
+    /// refused before it is taken if they are too many.
+    pub(super) fn take(
+        &mut self,
+        bytes: u64,
+        write: impl FnOnce(&mut [u8]) -> Result<usize, Refusal>,
+    ) -> Result<(), Refusal> {
+        let start = self.out.len();
+        let inflated = (start as u64).saturating_add(bytes);
+        self.allow(inflated)?;
+        let end = usize::try_from(inflated).unwrap_or(usize::MAX);
+        self.out.reserve_exact(end - start);
+        self.out.resize(end, 0);
+        let written = write(self.out.get_mut(start..).unwrap_or_default());
+        self.out.truncate(start + written.as_ref().copied().unwrap_or(0));
+        written.map(|_| ())
+    }
+
     fn make_room(&mut self) -> Result<(), Refusal> {
         self.check()?;
         if self.out.len() < self.out.capacity() {
@@ -87,7 +105,10 @@ impl<'a> Capped<'a> {
     }
 
     fn check(&self) -> Result<(), Refusal> {
-        let inflated = self.out.len() as u64;
+        self.allow(self.out.len() as u64)
+    }
+
+    fn allow(&self, inflated: u64) -> Result<(), Refusal> {
         if inflated > self.limits.inflated_bytes_max {
             return Err(Refusal::InflatedTooLarge(self.limits.inflated_bytes_max));
         }

@@ -63,5 +63,5 @@ pub struct Scratch {
 struct Engines {
     /// Raw deflate, for both gzip and deflate: a reset is cheap only in this mode.
     raw: Option<flate2::Decompress>,
-    zstd: Option<::zstd::stream::raw::Decoder<'static>>,
+    zstd: Option<::zstd::zstd_safe::DCtx<'static>>,
 }

@@ -1,6 +1,13 @@
-//! RFC 8878: every frame of the body, with a window of at most 8 MiB as the RFC advises.
+//! RFC 8878: every frame of the body. A stream may have a window of 8 MiB, as the RFC advises.
+//!
+//! What the door has taken, the drainer must be able to read, so what is taken must be a matter of
+//! the bytes alone. The library's stream is not like that: the buffers of a context that was used
+//! are larger, and with room for a whole frame it takes another way; both check other things. So a
+//! frame that says its size, as nearly all do, is inflated at once into just that room, where no
+//! buffers are; and one that does not gets a new context.
 
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation, OutBuffer};
+use zstd::zstd_safe::{DCtx, find_frame_compressed_size, get_frame_content_size};
 
 use super::{Capped, Engines};
 use crate::model::Refusal;
@@ -19,61 +26,62 @@ pub(super) fn inflate(
     engines: &mut Engines,
     out: &mut Capped<'_>,
 ) -> Result<(), Refusal> {
-    let engine = match &mut engines.zstd {
-        Some(engine) => {
-            engine.reinit().map_err(|_| Refusal::Damaged(NAME))?;
-            engine
-        }
-        none => none.insert(new_engine()?),
-    };
-    let (mut used, mut is_new) = (0, true);
-    loop {
-        let before = (used, out.len());
-        let mut frame_ended = false;
-        let mut step = |room: &mut [u8]| {
-            let (written, ended) = step(engine, body, &mut used, room)?;
-            frame_ended = ended;
-            Ok(written)
-        };
-        if is_new {
-            // Without room for it the library cannot inflate a whole frame at once, where it checks
-            // other things than in its stream: what is taken must not depend on the room there is.
-            step(&mut [])?;
-        } else {
-            out.fill(step)?;
-        }
-        is_new = frame_ended;
-        if frame_ended && used == body.len() {
-            return Ok(());
-        }
-        if frame_ended && !signature(body.get(used..).unwrap_or_default()) {
+    let mut used = frame(body, engines, out)?;
+    while let Some(rest) = body.get(used..).filter(|rest| !rest.is_empty()) {
+        if !signature(rest) {
             return Err(Refusal::Trailing(NAME));
         }
-        if before == (used, out.len()) {
-            return Err(Refusal::Damaged(NAME));
-        }
+        used += frame(rest, engines, out)?;
+    }
+    Ok(())
+}
+
+/// Inflates the frame that `input` begins with; gives its length.
+fn frame(input: &[u8], engines: &mut Engines, out: &mut Capped<'_>) -> Result<usize, Refusal> {
+    match get_frame_content_size(input).map_err(|_| damaged())? {
+        Some(bytes) => at_once(input, bytes, engines, out),
+        None => stream(input, out),
     }
 }
 
-/// Goes on with the body from `used`; gives the bytes written, and whether a frame is complete and
-/// all of it is written.
-fn step(
-    engine: &mut Decoder<'_>,
-    body: &[u8],
-    used: &mut usize,
-    room: &mut [u8],
-) -> Result<(usize, bool), Refusal> {
-    let mut input = InBuffer::around(body.get(*used..).unwrap_or_default());
-    let mut output = OutBuffer::around(room);
-    let hint = engine.run(&mut input, &mut output).map_err(|_| Refusal::Damaged(NAME))?;
-    *used += input.pos();
-    Ok((output.pos(), hint == 0))
+/// The library refuses a frame that does not hold as many bytes as it says.
+fn at_once(
+    input: &[u8],
+    bytes: u64,
+    engines: &mut Engines,
+    out: &mut Capped<'_>,
+) -> Result<usize, Refusal> {
+    let engine = match &mut engines.zstd {
+        Some(engine) => engine,
+        none => none.insert(DCtx::try_create().ok_or(Refusal::Busy)?),
+    };
+    let length = find_frame_compressed_size(input).map_err(|_| damaged())?;
+    let frame = input.get(..length).ok_or_else(damaged)?;
+    out.take(bytes, |room| engine.decompress(room, frame).map_err(|_| damaged()))?;
+    Ok(length)
 }
 
-fn new_engine() -> Result<Decoder<'static>, Refusal> {
+fn stream(input: &[u8], out: &mut Capped<'_>) -> Result<usize, Refusal> {
     let mut engine = Decoder::new().map_err(|_| Refusal::Busy)?;
-    engine
-        .set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX))
-        .map_err(|_| Refusal::Damaged(NAME))?;
-    Ok(engine)
+    engine.set_parameter(DParameter::WindowLogMax(WINDOW_LOG_MAX)).map_err(|_| damaged())?;
+    let (mut used, mut ended) = (0, false);
+    while !ended {
+        let before = (used, out.len());
+        out.fill(|room| {
+            let mut rest = InBuffer::around(input.get(used..).unwrap_or_default());
+            let mut output = OutBuffer::around(room);
+            let hint = engine.run(&mut rest, &mut output).map_err(|_| damaged())?;
+            used += rest.pos();
+            ended = hint == 0;
+            Ok(output.pos())
+        })?;
+        if !ended && before == (used, out.len()) {
+            return Err(damaged());
+        }
+    }
+    Ok(used)
+}
+
+fn damaged() -> Refusal {
+    Refusal::Damaged(NAME)
 }

@@ -1,12 +1,16 @@
-//! `[kafka.security]`: how the client proves who it is, and whom it talks to.
+//! `[kafka.security]` and `[kafka.second.security]`: how the client proves who it is, and whom it
+//! talks to.
 //!
 //! In: files, names and secrets. Out: librdkafka's properties, and an OAUTHBEARER token read from
 //! its file whenever the client wants one. Must never show a secret.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
+use rdkafka::consumer::ConsumerContext;
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
@@ -77,10 +81,10 @@ pub enum Mechanism {
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
     /// One needs the other.
-    #[error("kafka.security: {0} is set, so {1} must be")]
+    #[error("{0} is set, so {1} must be")]
     Lacks(&'static str, &'static str),
     /// It would have no effect.
-    #[error("kafka.security: {0} is set, but protocol = {1:?} does not use it")]
+    #[error("{0} is set, but protocol = {1:?} does not use it")]
     Useless(&'static str, Protocol),
 }
 
@@ -158,10 +162,16 @@ impl Settings {
         all
     }
 
+    /// Whether nothing works before the client has a token.
+    pub(super) fn wants_token(&self) -> bool {
+        self.protocol.is_sasl() && self.mechanism == Mechanism::OauthBearer
+    }
+
     /// What reads the token.
     pub(super) fn login(&self) -> Login {
         let name = if self.username.is_empty() { "tidegate" } else { &self.username };
-        Login { token_file: self.token_file.clone(), name: name.to_owned() }
+        let token_file = self.token_file.clone();
+        Login { token_file, name: name.to_owned(), is_given: Arc::default() }
     }
 }
 
@@ -200,6 +210,8 @@ impl Mechanism {
 pub(super) struct Login {
     token_file: PathBuf,
     name: String,
+    /// Whether the client has asked and was given one.
+    is_given: Arc<AtomicBool>,
 }
 
 /// How long a token is taken to be good; the file is read again before. Short, because only who
@@ -207,11 +219,16 @@ pub(super) struct Login {
 const TOKEN_MS: i64 = 60_000;
 
 impl Login {
+    /// Whether the client has one.
+    pub(super) fn is_given(&self) -> bool {
+        self.is_given.load(Ordering::Acquire)
+    }
+
     /// Reads the token.
     pub(super) fn token(&self) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        let token = Secret::read(&self.token_file).map_err(|error| {
-            format!("kafka.security.token_file {}: {error}", self.token_file.display())
-        })?;
+        let token = Secret::read(&self.token_file)
+            .map_err(|error| format!("token_file {}: {error}", self.token_file.display()))?;
+        self.is_given.store(true, Ordering::Release);
         Ok(OAuthToken {
             token: token.expose().to_owned(),
             principal_name: self.name.clone(),
@@ -219,6 +236,8 @@ impl Login {
         })
     }
 }
+
+impl ConsumerContext for Login {}
 
 impl ClientContext for Login {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;

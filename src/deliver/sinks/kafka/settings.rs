@@ -74,6 +74,9 @@ pub struct Second {
     pub mode: Mode,
     /// With `failover`: how long the first has to be well before it is used again.
     pub failback_ms: u64,
+    /// `[kafka.second.security]`, instead of `[kafka.security]` as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security: Option<security::Settings>,
     /// Passed to librdkafka as they are, on top of those of `[kafka.properties]`.
     pub properties: Properties,
 }
@@ -84,6 +87,7 @@ impl Default for Second {
             brokers: String::new(),
             mode: Mode::Failover,
             failback_ms: 30_000,
+            security: None,
             properties: Properties::default(),
         }
     }
@@ -92,9 +96,10 @@ impl Default for Second {
 impl Settings {
     /// The second cluster's settings, if there is one.
     pub fn second(&self) -> Option<Self> {
-        let Second { brokers, properties, .. } = &self.second;
+        let Second { brokers, security, properties, .. } = &self.second;
         let (brokers, mut all) = (brokers.clone(), self.properties.clone());
         all.extend(properties.iter().map(|(name, value)| (name.clone(), value.clone())));
-        (!brokers.is_empty()).then(|| Self { brokers, properties: all, ..self.clone() })
+        let security = security.as_ref().unwrap_or(&self.security).clone();
+        (!brokers.is_empty()).then(|| Self { brokers, security, properties: all, ..self.clone() })
     }
 }

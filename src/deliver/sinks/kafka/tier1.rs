@@ -13,6 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::security::Login;
 use super::{Settings, client, headers};
 use crate::model::Record;
 
@@ -112,7 +113,7 @@ fn record(message: &BorrowedMessage<'_>) -> Result<Record, String> {
 
 /// A topic, and where its partitions begin and end.
 struct Reader {
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Login>,
     topic: String,
     brokers: String,
     /// The next offset and the end of each partition.
@@ -143,7 +144,19 @@ impl Reader {
             brokers: brokers.clone(),
             message: client::told(error),
         };
-        let consumer: BaseConsumer = config.create().map_err(|error| failed(&error))?;
+        let login = settings.security.login();
+        let consumer: BaseConsumer<Login> =
+            config.create_with_context(login).map_err(|error| failed(&error))?;
+        // The client asks for its token while it is polled, and for nothing else before.
+        let until = Instant::now() + PATIENCE;
+        let waits = settings.security.wants_token();
+        while waits && !consumer.context().is_given() && Instant::now() < until {
+            if let Some(Err(error)) = consumer.poll(Duration::from_millis(100))
+                && !passes(&error)
+            {
+                return Err(failed(&error));
+            }
+        }
         let metadata = consumer.fetch_metadata(Some(&topic), PATIENCE);
         let metadata = metadata.map_err(|error| failed(&error))?;
         let found = metadata.topics().first();
