@@ -4,7 +4,7 @@ import { write } from "./json.js";
 import { type Epoch, ledgerOf, newEpoch } from "./ledger.js";
 import { utf8 } from "./line.js";
 import type { More } from "./more/more.js";
-import { local, refuse } from "./options.js";
+import { bounded, local, refuse } from "./options.js";
 import type { Platform } from "./platform.js";
 import { held, keep, lane, newId, queued, recall, type State, tell } from "./state.js";
 import { track } from "./track.js";
@@ -93,7 +93,7 @@ async function finish(s: State, ms: any, end?: boolean): Promise<boolean> {
   if (!s._more) {
     s._ask?.();
     await new Promise<void>((done) => {
-      const cancel = p._timer(ms ?? 5000, done);
+      const cancel = p._timer(bounded(ms, 0, 600_000, 1) ?? 5000, done);
       s._joined?.then(() => {
         cancel();
         done();

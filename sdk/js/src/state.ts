@@ -96,9 +96,10 @@ export interface State {
   /** Switched off by the configuration until then. */
   _killedUntil?: number;
   _closing?: Promise<boolean>;
-  /** Settled when the second file is there, and how to ask for it (again). */
+  /** Settled when the second file is there, */
   _joined?: Promise<unknown>;
-  _ask?: () => void;
+  /** and how to ask for it again if it could not be had. */
+  _ask?: (() => void) | undefined;
   /** Callbacks of the host that are running. */
   _depth: number;
   /** Drops that `onDrop` was not told yet, and when one was told last, by `reason * 3 + class`. */

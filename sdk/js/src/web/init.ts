@@ -31,7 +31,8 @@ export function start(options: Options, load: () => Promise<Second>): Client {
     if (!state._more) leavePage(state, true);
   };
   state._joined = new Promise<void>((resolve) => {
-    state._ask = () =>
+    const ask = () => {
+      state._ask = undefined;
       load()
         .then((second) => {
           // Of another version it would not fit.
@@ -39,10 +40,10 @@ export function start(options: Options, load: () => Promise<Second>): Client {
           second.join(state, options.store !== false && name);
           resolve();
         })
-        // It is asked for again when the page comes back, the network does, or the host waits.
-        .catch(() => {});
+        .catch(() => (state._ask = ask));
+    };
     // Where there is no such function, soon is as good.
-    ((self.requestIdleCallback || setTimeout) as any)(state._ask, { timeout: 1000 });
+    ((self.requestIdleCallback || setTimeout) as any)(ask, { timeout: 1000 });
   });
   return client;
 }
