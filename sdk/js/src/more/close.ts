@@ -80,6 +80,7 @@ export async function close(
     else discard(s, e);
   }
   s._cancel?.();
+  s._opening?.();
   return !held(s) && !lost;
 }
 

@@ -76,9 +76,9 @@ export const more: More = {
       s._ready = true;
       pump(s);
     };
-    const cancel = PAGE && store ? p._timer(WAIT_MS, begin) : undefined;
+    if (PAGE && store) s._opening = p._timer(WAIT_MS, begin);
     persist.open(s, () => {
-      cancel?.();
+      s._opening?.();
       instanceOf(s);
       // What only the opened store could tell: a page's database knows more than local storage.
       if (recall(s, "out") === "1") optOut(s);

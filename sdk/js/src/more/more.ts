@@ -96,6 +96,8 @@ export interface Full extends State {
   _fetchedAt: number;
   _fetching?: (() => void) | undefined;
   // Store
+  /** How to end the wait for it. */
+  _opening?: () => void;
   _saving: boolean;
   _saveAt: number;
   /** Bytes of events that wait for the store. */
