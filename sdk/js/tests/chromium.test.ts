@@ -471,6 +471,10 @@ test(`${VISITS} page visits with random unloads: every event is accounted for`, 
     () =>
       `no open epoch: ${JSON.stringify([books(), Object.values(last).filter((r: any) => !r.fin)])}`,
   );
+  for (const r of of(key).map((send) => send.header.report)) {
+    const post = r.post.reduce((n: number, row: any[]) => n + row[2], 0);
+    assert.equal(r.admitted, r.acked + r.held + post, JSON.stringify(r));
+  }
   const b = books();
   // What came twice in the same batch is settled by the gateway's own memory of batches.
   const batches: Record<string, Set<string>> = {};

@@ -18,11 +18,13 @@ export interface Queue {
 /** Brings what a dead page had written up to what it noted when it was left. */
 function amend(entries: Map<string, any>, note: string | null): void {
   const old = entries.get("l");
-  if (!note || !old) return;
+  if (!note) return;
   for (const [key, v] of JSON.parse(note))
     if (v === null) entries.delete(key);
     // A page that came back may have written since; counters never fall.
-    else if (v.every((n: any, at: number) => !at || at === 5 || n >= old[at])) entries.set(key, v);
+    // One that was left at once has written nothing yet.
+    else if (!old || v.every((n: any, at: number) => !at || at === 5 || n >= old[at]))
+      entries.set(key, v);
 }
 
 const sizeOf = (v: any): number =>
