@@ -71,6 +71,8 @@ func (f *fake) Offload(job, done func()) {
 	})
 }
 
+func (f *fake) Aside(job, done func()) { f.Offload(job, done) }
+
 func (f *fake) workNow() {
 	one := f.work[0]
 	f.work = f.work[1:]

@@ -293,7 +293,8 @@ func (c *core) recover() {
 	var claimed []store.Claimed
 	var warnings []error
 	c.recovering = true
-	c.p.Offload(func() {
+	// It may take long; a block of numbers must not wait for it (R111).
+	c.p.Aside(func() {
 		var found int64
 		more := func() bool {
 			found = 0
@@ -305,6 +306,12 @@ func (c *core) recover() {
 		claimed = c.store.ClaimDead(more, func(what string, err error) {
 			warnings = append(warnings, errors.New(what+": "+err.Error()))
 		})
+		if c.over.Load() { // nobody will take them in
+			for _, one := range claimed {
+				one.Queue.Close(false)
+			}
+			claimed = nil
+		}
 	}, c.later(func() {
 		c.recovering = false
 		for _, warning := range warnings {

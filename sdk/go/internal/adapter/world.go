@@ -175,6 +175,8 @@ func (v *virtual) Offload(f, done func()) {
 	})
 }
 
+func (v *virtual) Aside(f, done func()) { v.Offload(f, done) }
+
 // workNow does the oldest offloaded work that was not done yet.
 func (v *virtual) workNow() {
 	one := v.work[0]
