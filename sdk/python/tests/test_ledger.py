@@ -196,7 +196,8 @@ def test_what_a_kill_takes_is_seen(seed: int, tmp_path: Path) -> None:
     assert stats["older"] == []
     never_fall(life.reports)
     for name, reports in life.reports.items():
-        fins.update({name: report for report in reports if report.get("fin")})
+        for report in [report for report in reports if report.get("fin")]:
+            fins[name] = report
     for epoch, seq in given.items():
         assert seq <= fins[epoch]["reserved"] <= seq + 128 + 256 + 700
 
