@@ -1,7 +1,9 @@
 // Builds `dist`: ESM and CJS for Node and for bundlers, scripts for pages, the plug-ins, types.
-// With `--tests FOLDER` it builds tests and adapters there instead.
+// With `--tests FOLDER` it builds tests and adapters there instead; with `--sizes` it prints what each
+// module takes of the core that was built.
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { minify } from "terser";
 
@@ -41,6 +43,32 @@ const second = {
 const esm = { format: "esm" };
 const iife = (globalName) => ({ format: "iife", globalName });
 
+/** Gzipped bytes, shared out by what is left of each module when it is minified. */
+async function sizes() {
+  const { metafile } = await build({
+    ...shared,
+    platform: "browser",
+    define: { PAGE: "true" },
+    minify: true,
+    mangleProps: /^_[a-z]/,
+    entryPoints: ["src/web.ts"],
+    outfile: "sizes.mjs",
+    plugins: [second],
+    ...esm,
+    metafile: true,
+    write: false,
+  });
+  const core = gzipSync(readFileSync("dist/web.mjs"), { level: 9 }).length;
+  const parts = Object.entries(Object.values(metafile.outputs)[0].inputs)
+    .map(([name, { bytesInOutput }]) => [name, bytesInOutput])
+    .filter(([, n]) => n)
+    .sort((a, b) => b[1] - a[1]);
+  const all = parts.reduce((sum, [, n]) => sum + n, 0);
+  for (const [name, n] of parts)
+    console.log(`${String(Math.round((n * core) / all)).padStart(6)}  ${name}`);
+  console.log(`${String(core).padStart(6)}  together`);
+}
+
 const at = process.argv.indexOf("--tests");
 if (at > 0) {
   const out = process.argv[at + 1];
@@ -57,6 +85,8 @@ if (at > 0) {
     sourcemap: "inline",
   });
   await page("adapter/page.ts", `${out}/adapter/page.js`, { format: "iife" });
+} else if (process.argv.includes("--sizes")) {
+  await sizes();
 } else {
   rmSync("dist", { recursive: true, force: true });
   await build({ ...node, entryPoints: ["src/node.ts"], outfile: "dist/node.mjs", format: "esm" });

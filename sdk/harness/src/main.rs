@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use harness::adapter::{Adapter, Manifest, discover};
+use harness::adapter::{Adapter, Manifest, Pages, discover};
 use harness::driver::{self, Setup, Verdict};
 use harness::matrix::{self, Column};
 use harness::scenario::{Book, Scenario};
@@ -145,7 +145,8 @@ fn column(which: &Which, book: &Book, manifest: &Manifest) -> anyhow::Result<Col
     let contract = which.root.join("contract");
     let gateway = which.gateway.as_deref().map(Path::canonicalize).transpose();
     let gateway = gateway.context("the gateway's program")?;
-    let start = |home: &Path| Adapter::start(manifest, &contract, home);
+    let pages = Pages::default();
+    let start = |home: &Path| Adapter::start(manifest, &contract, home, &pages);
     let setup = Setup { book, start: &start, gateway: gateway.as_deref(), patience: SETTLE };
     let mut column = Column { name: manifest.name.clone(), ..Column::default() };
     let next = AtomicUsize::new(0);
@@ -166,7 +167,7 @@ fn column(which: &Which, book: &Book, manifest: &Manifest) -> anyhow::Result<Col
     column.verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
     if !which.no_vectors {
         let home = tempfile::tempdir()?;
-        let mut adapter = Adapter::start(manifest, &contract, home.path())?;
+        let mut adapter = Adapter::start(manifest, &contract, home.path(), &pages)?;
         column.vectors = vectors::run(&mut adapter, &contract.join("vectors"))?;
         for outcome in &column.vectors {
             for what in &outcome.failed {

@@ -2,7 +2,6 @@
 import { create } from "../src/client.js";
 import { more } from "../src/more/index.js";
 import type { Platform } from "../src/platform.js";
-import { online } from "../src/pump.js";
 import type { State } from "../src/state.js";
 import type { Client } from "../src/types.js";
 import { odd } from "./odd.js";
@@ -170,7 +169,7 @@ export function operator(env: Environment): (message: any) => Promise<any> {
           : { $unsupported: `${m.function} is the gateway's` };
       case "net":
         if (!env.who.caps.includes("net")) break;
-        for (const { state } of held.values()) online(state, !m.offline);
+        for (const { state } of held.values()) more._online(state, !m.offline);
         return {};
     }
     return (await env.more(m, held)) ?? { $unsupported: `no operation ${m.op}` };

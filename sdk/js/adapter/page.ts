@@ -1,9 +1,11 @@
 /** The page's side of the web adapter: messages come over a WebSocket, one a text frame. */
 import type { Platform } from "../src/platform.js";
 import { hide, leavePage, show } from "../src/web/hidden.js";
+import { sending } from "../src/web/http.js";
 import { nameOf, pagePlatform, SDK } from "../src/web/platform.js";
 import { pageStore } from "../src/web/store.js";
 import { operator } from "./ops.js";
+import { pageUrl } from "./origin.js";
 import { World } from "./virtual.js";
 
 const world = new World();
@@ -49,6 +51,7 @@ const run = operator({
     const { _beacon, _get, _set } = real;
     return {
       ...real,
+      ...sending,
       _store: made,
       _get: made && _get,
       _set: made && _set,
@@ -71,7 +74,7 @@ const run = operator({
     }
     if (m.op === "page") {
       if (m.event === "hidden" || m.event === "freeze") return each(hide);
-      if (m.event === "pagehide") return each(leavePage);
+      if (m.event === "pagehide") return each((s) => leavePage(s, m.persisted === false));
       return each(show);
     }
   },
@@ -80,5 +83,7 @@ const run = operator({
 let turn: Promise<void> = Promise.resolve();
 const socket = new WebSocket(decodeURIComponent(location.hash.slice(1)));
 socket.onmessage = ({ data }) => {
-  turn = turn.then(async () => socket.send(JSON.stringify(await run(JSON.parse(data)))));
+  const m = JSON.parse(data);
+  if (m.op === "go") return location.replace(pageUrl(m.harness, location.port));
+  turn = turn.then(async () => socket.send(JSON.stringify(await run(m))));
 };

@@ -6,10 +6,10 @@ import { effective, parseDocument } from "../src/more/config.js";
 import { dateMs } from "../src/more/dates.js";
 import { recoveredAge } from "../src/more/expiry.js";
 import { factorsOf, rateOf } from "../src/more/rates.js";
+import { Act, classify } from "../src/more/reply.js";
+import { delayMs, pauseMs, serverMs } from "../src/more/retry.js";
 import { SERVER } from "../src/node/defaults.js";
 import { REASONS, Reason } from "../src/reasons.js";
-import { Act, classify } from "../src/reply.js";
-import { delayMs, pauseMs, serverMs } from "../src/retry.js";
 import { isKept, murmur3, take } from "../src/sampling.js";
 import { uuid } from "../src/uuid.js";
 

@@ -1,6 +1,7 @@
 /**
  * Opens the page of the web adapter in Chromium, in the adapter's own process group. Profile and port
- * stay in the adapter's home, so that a restarted one finds its origin's store again.
+ * stay in the adapter's home, so that a restarted one finds its origin's store again. The harness has
+ * one browser open page after page (`go` in `page.ts`), each of an origin of its own.
  */
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
@@ -9,6 +10,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { pageUrl } from "./origin.js";
 
 const script = readFileSync(join(dirname(fileURLToPath(import.meta.url)), "page.js"));
 const home = process.env.TIDEGATE_HOME || mkdtempSync(join(tmpdir(), "tidegate-web-"));
@@ -35,9 +37,10 @@ server.listen(port, "127.0.0.1", () => {
       ..."--headless --no-sandbox --disable-gpu --disable-quic --no-first-run".split(" "),
       ..."--disable-background-networking --disable-component-update --disable-sync".split(" "),
       "--disable-background-timer-throttling",
-      "--disable-features=LocalNetworkAccessChecks",
+      // A page that was left must not live on: its queue would stay claimed.
+      "--disable-features=LocalNetworkAccessChecks,BackForwardCache",
       `--user-data-dir=${join(home, "web-profile")}`,
-      `http://localhost:${ours}/#${encodeURIComponent(process.env.TIDEGATE_HARNESS || "")}`,
+      pageUrl(process.env.TIDEGATE_HARNESS || "ws://nobody/page", ours),
     ],
     { stdio: ["ignore", "ignore", "ignore"] },
   );

@@ -1,28 +1,12 @@
-/** The public interface over the state: `init`, `flush`, `close`, consent, `stats` (R30-R42, R105, R130-R136). */
+/** The public interface over the state: `init`, `flush`, `close`, `stats` (R30-R42, R105, R130, R131). */
+import { optIn, optOut } from "./consent.js";
 import { write } from "./json.js";
 import { type Epoch, ledgerOf, newEpoch } from "./ledger.js";
 import { utf8 } from "./line.js";
 import type { More } from "./more/more.js";
-import { local, refuse } from "./options.js";
+import { bounded, local, refuse } from "./options.js";
 import type { Platform } from "./platform.js";
-import { pump, wake } from "./pump.js";
-import { Reason } from "./reasons.js";
-import { start } from "./send.js";
-import {
-  allBatches,
-  announce,
-  type Flush,
-  held,
-  keep,
-  killedMs,
-  lane,
-  left,
-  newId,
-  queued,
-  recall,
-  type State,
-  tell,
-} from "./state.js";
+import { held, keep, lane, newId, queued, recall, type State, tell } from "./state.js";
 import { track } from "./track.js";
 import type { Client, Ledger, Options, Stats } from "./types.js";
 
@@ -42,7 +26,6 @@ export function create(given: Options, p: Platform, more?: More): [Client, State
   refuse(given);
   const options = { ...given };
   const { instance } = options;
-  const now = p._mono();
   const s: State = {
     _platform: p,
     _options: options,
@@ -55,17 +38,8 @@ export function create(given: Options, p: Platform, more?: More): [Client, State
     _lanes: [lane(), lane(), lane()],
     _used: 0,
     _order: 0,
-    _bucket: { _tokens: Infinity, _at: now },
+    _bucket: { _tokens: Infinity, _at: 0 },
     _out: options.optedOut === true,
-    _killedUntil: 0,
-    _pausedUntil: 0,
-    _lastSend: now,
-    _filtered: 0,
-    _rejected: 0,
-    _flushes: [],
-    _breaker: 0,
-    _roundLeft: Infinity,
-    _timerAt: Infinity,
     _depth: 0,
     _drops: new Map(),
     _lastDrop: [],
@@ -83,101 +57,64 @@ export function create(given: Options, p: Platform, more?: More): [Client, State
   // The option counts only if the store does not know (R136).
   const out = recall(s, "out");
   if (out) s._out = out === "1";
-  if (more) attach(s, more);
+  more?._attach(s);
   return [clientOf(s), s];
 }
-
-/** Adds all that the core does without; it begins to send as soon as it may. */
-export const attach = (s: State, more: More): void =>
-  more._attach(s, { _pump: pump, _wake: wake, _start: start, _optOut: optOut });
 
 const told = (e: Epoch): Ledger => ({ epoch: e._id, ...(ledgerOf(e) as any) });
 
 export function stats(s: State): Stats {
-  s._more?._expire(s);
-  const all = allBatches(s);
+  const more = s._more?._stats(s);
   return {
     ...told(s._epoch),
     queued: s._lanes.map(queued) as any,
-    sealed: all.length,
-    inFlight: all.filter((b) => b._abort).length,
+    sealed: 0,
+    inFlight: 0,
     queueBytes: s._used,
-    storeBytes: s._platform._store?._bytes() || 0,
-    filtered: s._filtered,
-    rejected: s._rejected,
-    breaker: s._more?._state(s) || "closed",
-    pressure: s._more?._level(s) || 0,
-    config: s._now.config ?? null,
-    killedMs: killedMs(s),
+    storeBytes: 0,
+    filtered: 0,
+    rejected: 0,
+    breaker: "closed",
+    pressure: 0,
+    config: null,
+    killedMs: 0,
     optedOut: s._out,
     older: s._older.map(told),
+    ...more,
   };
 }
 
-/** Makes all that is queued due (R130); the core alone looks again at the deadline. */
-async function flush(s: State, ms: any): Promise<boolean> {
-  const f: Flush = { _order: s._order, _left: held(s) };
-  s._flushes.push(f);
-  pump(s);
-  await s._joined;
-  const over = s._more
-    ? await s._more._flush(s, f, ms)
-    : !held(s) ||
-      (await new Promise((done) => s._platform._timer(ms ?? 5000, () => done(!held(s)))));
-  s._flushes = s._flushes.filter((other) => other !== f);
-  return over;
-}
-
-/** A flush, and then what the second file does about the rest (R131). */
-async function close(s: State, ms: any): Promise<boolean> {
-  const from = s._platform._mono();
-  s._closed = true;
-  let over = await flush(s, ms);
-  if (s._more) over = await s._more._close(s, over, from, ms);
-  s._stopped = true;
-  s._cancel?.();
-  for (const b of allBatches(s)) b._abort?.();
-  tell(s);
-  s._platform._end?.();
-  return over;
-}
-
-/** Erases all that is held, here and in the store, with the ledgers (R135). */
-function optOut(s: State): void {
-  if (s._out) return;
-  s._out = true;
-  for (const k of s._lanes) {
-    for (const b of k._sealed) {
-      b._gone = true;
-      b._abort?.();
-    }
-    for (const ev of k._queue.slice(k._head).concat(...k._sealed.map((b) => b._events))) {
-      left(s, ev);
-      announce(s, Reason.NoConsent, ev._class);
-    }
-    k._queue = [];
-    k._sealed = [];
-    k._head = k._bytes = 0;
+/** A flush or the end (R130, R131). The second file does either, if it is there by the deadline. */
+async function finish(s: State, ms: any, end?: boolean): Promise<boolean> {
+  const p = s._platform;
+  const order = s._order;
+  const from = p._mono();
+  if (end) s._closed = true;
+  if (!s._more) {
+    s._ask?.();
+    await new Promise<void>((done) => {
+      const cancel = p._timer(bounded(ms, 0, 600_000, 1) ?? 5000, done);
+      s._joined?.then(() => {
+        cancel();
+        done();
+      });
+    });
   }
-  s._more?._erase(s);
-  s._older = [];
-  s._epoch = newEpoch(newId(s));
-  keep(s, "out", "1");
-}
-
-function optIn(s: State): void {
-  if (!s._out) return;
-  s._out = false;
-  s._epoch = newEpoch(newId(s));
-  keep(s, "out", "0");
-  s._more?._renewed(s);
+  let over = s._more ? await s._more._flush(s, ms, order, from) : !held(s);
+  if (end) {
+    if (s._more) over = await s._more._close(s, over, ms, from);
+    s._stopped = true;
+    tell(s);
+    p._end?.();
+  }
+  return over;
 }
 
 function clientOf(s: State): Client {
   const api: Record<string, (...args: any[]) => any> = {
     track: (type, props, o) => track(s, type, props, o),
-    flush: (ms) => flush(s, ms),
-    close: (ms) => (s._closing ||= close(s, ms)),
+    flush: (ms) => finish(s, ms),
+    close: (ms) => (s._closing ||= finish(s, ms, true)),
     optOut: () => optOut(s),
     optIn: () => optIn(s),
     stats: () => stats(s),

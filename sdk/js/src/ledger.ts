@@ -97,6 +97,6 @@ export const ledgerOf = (e: Epoch) => {
 export const reportOf = (e: Epoch, fin?: boolean): Report => ({
   n: e._n,
   ...ledgerOf(e),
-  reserved: fin ? e._reserved : undefined,
+  reserved: fin ? Math.max(e._reserved, e._admitted) : undefined,
   fin: fin ? 1 : undefined,
 });

@@ -3,20 +3,15 @@ import type { Rates } from "./sampling.js";
 
 declare const PAGE: boolean;
 
-/** Every value that holds. */
+/** The values that hold; the second file knows of more. */
 export interface Effective {
   batchEventsMax: number;
   batchBytesMax: number;
-  batchMs: number;
   eventBytesMax: number;
   queueBytesMax: number;
   queueFloorBytes: number[];
   ratePerS: number | null;
   rateBurst: number | null;
-  retryBaseMs: number;
-  retryCapMs: number;
-  requestTimeoutMs: number;
-  gzipBytesMin: number;
   sampleBy: "instance" | "id";
   sampleLocal: Rates;
   /** Version of the document in force. */
@@ -33,15 +28,10 @@ export const clamp = (n: number, least: number, most: number): number =>
 export const RANGES: Record<string, [number, number, number]> = {
   batchEventsMax: [1, 5000, 100],
   batchBytesMax: [1024, 921600, 49152],
-  batchMs: [100, 3600000, 5000],
   eventBytesMax: [256, 262144, 262144],
   queueBytesMax: [65536, 67108864, 1048576],
   ratePerS: [0.1, 100000, 50],
   rateBurst: [1, 100000, 200],
-  retryBaseMs: [100, 60000, 1000],
-  retryCapMs: [1000, 3600000, 60000],
-  requestTimeoutMs: [100, 120000, 30000],
-  gzipBytesMin: [0, MAX, 1024],
 };
 
 /** A number in its range; undefined if it is none, or has a fraction where `fraction` is false. */
@@ -70,7 +60,6 @@ export function local(o: any): Effective {
     const [least, most, otherwise] = RANGES[name];
     out[name] = bounded(o[name], least, most, least % 1) ?? otherwise;
   }
-  out.retryCapMs = Math.max(out.retryCapMs, out.retryBaseMs);
   out.queueFloorBytes =
     floorsOf(o.queueFloorBytes, out.queueBytesMax) || Array(3).fill(out.queueBytesMax >> 3);
   out.sampleBy = o.sampleBy === "id" ? "id" : "instance";

@@ -1,5 +1,5 @@
 /** What the SDK takes from its environment. Tests and the adapter put another one in its place. */
-import type { Reply } from "./reply.js";
+import type { Reply } from "./more/reply.js";
 
 /** A request of the gateway: a `POST` if it has a body, else the configuration's `GET`. */
 export interface HttpRequest {

@@ -1,7 +1,7 @@
-/** Sealing: which events make a batch, and its bytes (R76-R78, R19). */
+/** Which events make a batch, and its bytes (R8, R78). */
 import { type Epoch, reportOf } from "./ledger.js";
 import { ageText, headerLine, utf8, withAge } from "./line.js";
-import { type Batch, type Ev, newId, queued, type State, shift } from "./state.js";
+import { type Batch, type Ev, newId, type State } from "./state.js";
 
 const headerOf = (s: State, batch: string, e: Epoch, class_: number, n: number, fin?: boolean) =>
   headerLine({
@@ -36,7 +36,7 @@ export function assemble(
     _body: utf8(
       [
         headerOf(s, id, e, class_, events.length, fin),
-        ...events.map((ev) => withAge(ev._line, ev._age)),
+        ...events.map((ev) => withAge(ev._line, ev._age!)),
         "",
       ].join("\n"),
     ),
@@ -64,33 +64,4 @@ export function pick(s: State, from: Ev[], most: number): number {
     n++;
   }
   return n;
-}
-
-/** Seals the oldest events of a class, at most `most` bytes. */
-export function seal(s: State, c: number, most: number): Batch {
-  const k = s._lanes[c];
-  const n = pick(s, k._queue.slice(k._head, k._head + s._now.batchEventsMax), most);
-  const events = shift(k, n);
-  const b = assemble(s, c, events[0]._epoch, events);
-  k._sealed.push(b);
-  return b;
-}
-
-/** How long an event waits for others. */
-export const batchMs = (s: State, c: number): number =>
-  s._now.batchMs * (s._more && c ? 2 ** s._more._level(s) : 1);
-
-/** Whether a class has queued events to send (R76). */
-export function isDue(s: State, c: number): boolean {
-  const k = s._lanes[c];
-  const n = queued(k);
-  const first = k._queue[k._head];
-  return (
-    n > 0 &&
-    (n >= s._now.batchEventsMax ||
-      k._bytes >= s._now.batchBytesMax ||
-      // Recovered, also: it has no time of its own.
-      !(s._platform._mono() - first._mono < batchMs(s, c)) ||
-      s._flushes.some((f) => first._order <= f._order))
-  );
 }

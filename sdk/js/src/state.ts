@@ -8,12 +8,6 @@ import type { Bucket } from "./sampling.js";
 import type { Options } from "./types.js";
 import { uuid } from "./uuid.js";
 
-export const enum Breaker {
-  Closed,
-  Open,
-  Probing,
-}
-
 /** What is known of an event's sends (R104). */
 export const enum Sent {
   Never,
@@ -33,7 +27,8 @@ export interface Ev {
   _epoch: Epoch;
   /** Place in the order of admissions here, for flushes. */
   _order: number;
-  _age: number;
+  /** When it was put into a batch. */
+  _age?: number;
   _sent: Sent;
   /** Whether it is in the store. */
   _kept?: boolean;
@@ -71,19 +66,11 @@ export interface Lane {
   /** Index of the oldest event in `_queue`. */
   _head: number;
   _bytes: number;
+  // With the second file
   _sealed: Batch[];
   _failures: number;
   _delayUntil: number;
   _pausedUntil: number;
-}
-
-/** A flush that is under way. */
-export interface Flush {
-  /** It covers events up to here, */
-  _order: number;
-  /** so many of which are still held. */
-  _left: number;
-  _done?: (result: boolean) => void;
 }
 
 export interface State {
@@ -102,33 +89,17 @@ export interface State {
   _used: number;
   _order: number;
   _bucket: Bucket;
-  /** Whether sending has begun. */
-  _ready?: boolean;
   _out: boolean;
   _closed?: boolean;
   _stopped?: boolean;
   _offline?: boolean;
-  _killedUntil: number;
-  _pausedUntil: number;
-  _lastSend: number;
-  /** Any reply at all has come. */
-  _heard?: boolean;
-  _filtered: number;
-  _rejected: number;
-  _flushes: Flush[];
+  /** Switched off by the configuration until then. */
+  _killedUntil?: number;
   _closing?: Promise<boolean>;
-  /** Settled when it is known whether there is a second file. */
+  /** Settled when the second file is there, */
   _joined?: Promise<unknown>;
-  /** Closed for good if the second file is not there: it alone opens it. */
-  _breaker: Breaker;
-  /** The batch that probes. */
-  _probe?: Batch | undefined;
-  /** How many sends the round of the drain has left (R88). */
-  _roundLeft: number;
-  // The one timer, and guards
-  _cancel?: (() => void) | undefined;
-  _timerAt: number;
-  _pumping?: boolean;
+  /** and how to ask for it again if it could not be had. */
+  _ask?: (() => void) | undefined;
   /** Callbacks of the host that are running. */
   _depth: number;
   /** Drops that `onDrop` was not told yet, and when one was told last, by `reason * 3 + class`. */
@@ -151,15 +122,8 @@ export const keep = ({ _platform: p }: State, name: string, text: string): void 
   p._store?._set(name, text);
 };
 
-export const lane = (): Lane => ({
-  _queue: [],
-  _head: 0,
-  _bytes: 0,
-  _sealed: [],
-  _failures: 0,
-  _delayUntil: 0,
-  _pausedUntil: 0,
-});
+/** What only sends need is set when the second file comes. */
+export const lane = (): Lane => ({ _queue: [], _head: 0, _bytes: 0 }) as any;
 
 /** Queued events of a class. */
 export const queued = (k: Lane): number => k._queue.length - k._head;
@@ -183,13 +147,9 @@ export function unshift(k: Lane, events: Ev[]): void {
   for (const ev of events) k._bytes += ev._size;
 }
 
-export const allBatches = (s: State): Batch[] => s._lanes.flatMap((k) => k._sealed);
-
 export const epochs = (s: State): Epoch[] => [s._epoch, ...s._older];
 
 export const held = (s: State): number => epochs(s).reduce((n, e) => n + e._held, 0);
-
-export const killedMs = (s: State): number => Math.max(0, s._killedUntil - s._platform._mono());
 
 /** Says a drop to the host and, once an episode, to the log (R33, R62); `tell` calls `onDrop`. */
 export function announce(s: State, reason: Reason, class_: number, n = 1): void {
@@ -236,13 +196,4 @@ export function leave(s: State, ev: Ev, reason?: Reason): void {
 export function left(s: State, ev: Ev): void {
   s._used -= ev._size;
   s._more?._left(s, ev);
-}
-
-/** A batch is over; its events leave, if it is said how: null is acknowledged. */
-export function endBatch(s: State, b: Batch, how?: Reason | null): void {
-  const k = s._lanes[b._class];
-  b._gone = true;
-  k._sealed = k._sealed.filter((other) => other !== b);
-  s._more?._ended(s, b);
-  if (how !== undefined) for (const ev of b._events) leave(s, ev, how ?? undefined);
 }

@@ -3,11 +3,9 @@ import { choose } from "./eviction.js";
 import { write } from "./json.js";
 import { changed, count } from "./ledger.js";
 import { eventLine, isEvent } from "./line.js";
-import { isFree, pump, wake } from "./pump.js";
 import { Reason } from "./reasons.js";
 import { isKept, named, take } from "./sampling.js";
-import { batchMs, isDue } from "./seal.js";
-import { drop, type Ev, killedMs, leave, newId, Sent, type State, shift } from "./state.js";
+import { drop, type Ev, leave, newId, Sent, type State, shift } from "./state.js";
 
 const isClass = (c: any): c is number => [0, 1, 2].includes(c);
 
@@ -25,7 +23,7 @@ export function track(s: State, type: any, props: any, options: any): void {
       ? Reason.Closed
       : s._out
         ? Reason.NoConsent
-        : killedMs(s)
+        : s._killedUntil! > p._mono()
           ? Reason.Killed
           : s._depth
             ? Reason.CallbackError
@@ -111,7 +109,6 @@ function admit(
     _mono,
     _epoch,
     _order: ++s._order,
-    _age: 0,
     _sent: Sent.Never,
   };
   const k = _lanes[_class];
@@ -122,6 +119,4 @@ function admit(
   k._queue.push(ev);
   k._bytes += _size;
   s._more?._admitted(s, ev);
-  if (isFree(s, k, _mono) && !k._sealed[0] && isDue(s, _class)) pump(s);
-  else wake(s, _mono + batchMs(s, _class));
 }

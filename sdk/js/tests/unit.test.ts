@@ -7,11 +7,11 @@ import { World } from "../adapter/virtual.js";
 import { create } from "../src/client.js";
 import { write } from "../src/json.js";
 import { more } from "../src/more/index.js";
+import type { Reply } from "../src/more/reply.js";
 import { SERVER } from "../src/node/defaults.js";
 import { lineOf, readLine, replay } from "../src/node/store.js";
 import type { HttpRequest, Platform } from "../src/platform.js";
 import { Reason } from "../src/reasons.js";
-import type { Reply } from "../src/reply.js";
 
 type Answer = (r: HttpRequest, header: any, events: any[]) => Reply | undefined;
 

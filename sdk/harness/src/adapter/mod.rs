@@ -4,6 +4,7 @@
 //! is killed, and the scenario fails.
 
 mod manifest;
+mod pages;
 mod stdio;
 mod websocket;
 
@@ -14,6 +15,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
 pub use manifest::{Manifest, Transport, discover};
+pub use pages::Pages;
 
 /// How long one operation may take in real time.
 pub const ANSWER: Duration = Duration::from_mins(1);
@@ -71,11 +73,19 @@ impl std::fmt::Debug for Adapter {
 }
 
 impl Adapter {
-    /// Starts the program of a manifest. `home` is a folder of its own, kept between its lives.
-    pub fn start(manifest: &Manifest, contract: &Path, home: &Path) -> Result<Self, Fault> {
+    /// Starts the program of a manifest, or takes a new page of a browser that waits in `pages`.
+    /// `home` is a folder of its own, kept between its lives.
+    pub fn start(
+        manifest: &Manifest,
+        contract: &Path,
+        home: &Path,
+        pages: &Pages,
+    ) -> Result<Self, Fault> {
         let line: Box<dyn Line> = match manifest.transport {
             Transport::Stdio => Box::new(stdio::Stdio::start(manifest, contract, home)?),
-            Transport::Websocket => Box::new(websocket::Page::start(manifest, contract, home)?),
+            Transport::Websocket => {
+                Box::new(websocket::Page::start(manifest, contract, home, pages)?)
+            }
         };
         Ok(Self::over(line))
     }

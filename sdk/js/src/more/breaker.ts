@@ -1,11 +1,13 @@
 /** Breaker, probes and the paced drain (R85-R89), and requests that are blocked (R144). */
-import { isClear } from "../pump.js";
 import { Reason } from "../reasons.js";
-import type { Verdict } from "../reply.js";
-import { delayMs } from "../retry.js";
-import { isDue, seal } from "../seal.js";
-import { allBatches, type Batch, Breaker, endBatch, killedMs } from "../state.js";
-import type { Full } from "./more.js";
+import type { Batch } from "../state.js";
+import { allBatches, endBatch } from "./batches.js";
+import { isDue, killedMs, seal } from "./due.js";
+import { Breaker, type Full } from "./more.js";
+import { isClear, pump } from "./pump.js";
+import type { Verdict } from "./reply.js";
+import { delayMs } from "./retry.js";
+import { start } from "./send.js";
 
 declare const PAGE: boolean;
 
@@ -93,7 +95,7 @@ function probe(s: Full, now: number): void {
   if (!b) return;
   s._breaker = Breaker.Probing;
   s._probe = b;
-  s._core._start(s, b);
+  start(s, b);
 }
 
 /** What time has made possible. */
@@ -119,4 +121,6 @@ export function online(s: Full, is: boolean): void {
     s._probe = undefined;
     open(s, s._platform._mono() + Math.floor(s._platform._unit() * s._now.retryBaseMs));
   }
+  s._offline = !is;
+  pump(s);
 }

@@ -1,28 +1,27 @@
 /** `flush` and the end (R116, R130, R131). */
-
 import type { Epoch } from "../ledger.js";
 import { Reason } from "../reasons.js";
-import {
-  allBatches,
-  type Ev,
-  endBatch,
-  epochs,
-  type Flush,
-  held,
-  killedMs,
-  leave,
-} from "../state.js";
+import { type Ev, epochs, held, leave } from "../state.js";
+import { allBatches, endBatch } from "./batches.js";
+import { killedMs } from "./due.js";
 import { expire } from "./expiry.js";
 import { abort, sift } from "./forget.js";
-import type { Full } from "./more.js";
+import type { Flush, Full } from "./more.js";
 import { discard, save } from "./persist.js";
+import { pump } from "./pump.js";
 
 const clampMs = (ms: unknown): number =>
   Number.isFinite(ms) ? Math.min(Math.max(ms as number, 0), 600_000) : 5000;
 
-/** Waits until what the flush covers has left, or for its deadline. */
-export function flush(s: Full, f: Flush, ms: unknown): Promise<boolean> {
-  return new Promise((resolve) => {
+/** Makes all due that is held up to `order`, and waits until it has left, or for the deadline. */
+export async function flush(s: Full, ms: unknown, order: number, from: number): Promise<boolean> {
+  const all = s._lanes.flatMap((k) =>
+    k._sealed.flatMap((b) => b._events).concat(k._queue.slice(k._head)),
+  );
+  const f: Flush = { _order: order, _left: all.filter((ev) => ev._order <= order).length };
+  s._flushes.push(f);
+  pump(s);
+  const over = await new Promise<boolean>((resolve) => {
     expire(s);
     if (!f._left) return resolve(true);
     if (s._stopped || s._out || killedMs(s)) return resolve(false);
@@ -31,8 +30,11 @@ export function flush(s: Full, f: Flush, ms: unknown): Promise<boolean> {
       resolve(result);
     };
     // Keeps a Node process alive, which the client else does not.
-    const cancel = s._platform._timer(clampMs(ms), () => f._done!(false), true);
+    const rest = clampMs(ms) - (s._platform._mono() - from);
+    const cancel = s._platform._timer(Math.max(0, rest), () => f._done!(false), true);
   });
+  s._flushes = s._flushes.filter((other) => other !== f);
+  return over;
 }
 
 /** Flushes count what leaves, whatever the cause. */
@@ -44,8 +46,8 @@ export function counted(s: Full, ev: Ev): void {
 export async function close(
   s: Full,
   flushed: boolean,
-  from: number,
   ms: unknown,
+  from: number,
 ): Promise<boolean> {
   const store = s._platform._store;
   const until = from + clampMs(ms);
@@ -62,7 +64,7 @@ export async function close(
         const e = s._epoch;
         if (!held(s) && !allBatches(s).length && (!e._tracked || e._ended)) end();
       };
-      s._core._pump(s);
+      pump(s);
     });
   }
   // Nothing begins any more, whatever the writes below wake.
@@ -77,6 +79,8 @@ export async function close(
     if (e._tracked || e._recovered) store!._free(e._kept._queue);
     else discard(s, e);
   }
+  s._cancel?.();
+  s._opening?.();
   return !held(s) && !lost;
 }
 

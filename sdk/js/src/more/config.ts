@@ -1,11 +1,16 @@
 /** The configuration document, and the values in force with it (R122-R125). Pure. */
-import { bounded, floorsOf, RANGES } from "../options.js";
-import { readObject } from "../reply.js";
+import { bounded, floorsOf, MAX, RANGES } from "../options.js";
 import type { Rates } from "../sampling.js";
 import type { Merged } from "./more.js";
+import { readObject } from "./reply.js";
 
 /** What only this file asks for. */
 const FURTHER: typeof RANGES = {
+  batchMs: [100, 3600000, 5000],
+  retryBaseMs: [100, 60000, 1000],
+  retryCapMs: [1000, 3600000, 60000],
+  requestTimeoutMs: [100, 120000, 30000],
+  gzipBytesMin: [0, MAX, 1024],
   ttlMs: [60000, 2592000000, 86400000],
   storeFlushMs: [10, 1000, 1000],
 };

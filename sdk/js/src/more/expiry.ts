@@ -1,6 +1,7 @@
 /** Events beyond their age leave (R90, R91). */
 import { Reason } from "../reasons.js";
-import { type Ev, endBatch, leave } from "../state.js";
+import { type Ev, leave } from "../state.js";
+import { endBatch } from "./batches.js";
 import { sift } from "./forget.js";
 import type { Full } from "./more.js";
 

@@ -1,18 +1,8 @@
 /** Giving up requests, single events, and whole epochs (R104, R113). */
 import type { Epoch } from "../ledger.js";
-import {
-  allBatches,
-  type Batch,
-  type Ev,
-  endBatch,
-  type Lane,
-  left,
-  queued,
-  Sent,
-  type State,
-  shift,
-  unshift,
-} from "../state.js";
+import { type Batch, type Ev, type Lane, left, queued, Sent, shift, unshift } from "../state.js";
+import { allBatches, endBatch } from "./batches.js";
+import type { Full } from "./more.js";
 
 /** Gives up a request; whether it arrived is not known (R104). */
 export function abort(b: Batch): void {
@@ -33,7 +23,7 @@ export function sift(k: Lane, stay: (ev: Ev) => unknown): Ev[] {
 }
 
 /** Forgets all of an epoch without counting it: another client does. */
-export function forget(s: State, e: Epoch): void {
+export function forget(s: Full, e: Epoch): void {
   const gone = (ev: Ev) => left(s, ev);
   for (const b of allBatches(s)) {
     if (b._epoch !== e) continue;

@@ -1,18 +1,24 @@
-/** What a page sends when it is hidden (R140): plain, in small pieces, within the browser's budget. */
-import { isFree } from "../pump.js";
-import { seal } from "../seal.js";
-import { allBatches } from "../state.js";
+/** A page that is hidden, left, or back, with everything there (R140-R142). */
+
+import { beacons, PIECE } from "../beacon.js";
+import { unshift } from "../state.js";
+import { allBatches, endBatch } from "./batches.js";
+import { seal } from "./due.js";
+import { expire } from "./expiry.js";
 import type { Full } from "./more.js";
 import { spill } from "./persist.js";
+import { isClear, isFree, pump } from "./pump.js";
+import { start } from "./send.js";
 
-const PIECE = 49_152;
 const KEEPALIVE = 61_440;
 /** Room for the header line. */
 const HEADER = 5000;
 
+/** Hidden or frozen. There may be no later moment: the store is not waited for any longer. */
 export function hide(s: Full): void {
+  s._ready = true;
   s._hiddenOrder = s._order;
-  s._core._pump(s);
+  pump(s);
   spill(s);
 }
 
@@ -20,9 +26,30 @@ export function hide(s: Full): void {
 export function show(s: Full): void {
   s._hiddenOrder = 0;
   for (const b of allBatches(s)) if (!b._busy) b._keepalive = false;
+  pump(s);
 }
 
-/** What was queued when the page was hidden. */
+/** The last chance: what was never in a send goes by beacon (R13, R141). */
+export function leavePage(s: Full, ends: boolean): void {
+  s._ready = true;
+  expire(s);
+  if (isClear(s)) {
+    const now = s._platform._mono();
+    const lanes = s._lanes.filter((k) => now >= k._pausedUntil);
+    // What was sealed and not sent yet is queued again.
+    for (const k of lanes)
+      for (const b of k._sealed.slice().reverse())
+        if (!b._attempts && b._events.length) {
+          endBatch(s, b);
+          unshift(k, b._events);
+        }
+    beacons(s, lanes, ends);
+  }
+  pump(s);
+  spill(s);
+}
+
+/** What was queued when the page was hidden: plain, in small pieces, within the browser's budget (R140). */
 export function sendHidden(s: Full, now: number): void {
   s._lanes.forEach((k, c) => {
     for (;;) {
@@ -41,7 +68,7 @@ export function sendHidden(s: Full, now: number): void {
         return;
       const b = seal(s, c, most);
       b._keepalive = b._final = true;
-      s._core._start(s, b);
+      start(s, b);
     }
   });
 }

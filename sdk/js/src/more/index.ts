@@ -1,29 +1,25 @@
 /** Everything that the core does without, in one object. */
-
-import { isClear } from "../pump.js";
-import { Act } from "../reply.js";
+import { optOut } from "../consent.js";
 import { own } from "../sampling.js";
-import { epochs, recall } from "../state.js";
+import { epochs, recall, unshift } from "../state.js";
+import { allBatches } from "./batches.js";
 import * as breaker from "./breaker.js";
 import { close, counted, flush } from "./close.js";
 import { effective } from "./config.js";
-import { dateMs } from "./dates.js";
+import { batchMs, isDue, killedMs, level } from "./due.js";
 import { expire } from "./expiry.js";
-import { hide, sendHidden, show } from "./hidden.js";
-import type { Full, More } from "./more.js";
+import { hide, leavePage, show } from "./hidden.js";
+import { Breaker, type Full, type More } from "./more.js";
 import * as persist from "./persist.js";
+import { isFree, pump, wake } from "./pump.js";
 import { factorsOf, rateOf } from "./rates.js";
 import { recover } from "./recover.js";
 import { fetchConfig, restore } from "./remote.js";
-import { nextReport, reports } from "./reports.js";
-import { split } from "./split.js";
 
 declare const PAGE: boolean;
 
-/** Another fetch waits so long after the last one began (R121). */
-const FETCH_MS = 60_000;
-
-const PRESSURE_MS = 60_000;
+/** A page's store is not waited for any longer. */
+const WAIT_MS = 5000;
 
 /** Of a made instance a page's database knows more than local storage, which may lag behind. */
 function instanceOf(s: Full): void {
@@ -35,14 +31,22 @@ function instanceOf(s: Full): void {
   p._set?.("instance", s._instance);
 }
 
-const level = (s: Full): number => (s._platform._mono() < s._pressureUntil ? s._pressure : 0);
-
 export const more: More = {
-  _attach(s: Full, core) {
-    const store = s._platform._store;
+  _attach(s: Full) {
+    const p = s._platform;
+    const store = p._store;
+    for (const k of s._lanes)
+      Object.assign(k, { _sealed: [], _failures: 0, _delayUntil: 0, _pausedUntil: 0 });
     Object.assign(s, {
       _more: more,
-      _core: core,
+      _ready: false,
+      _killedUntil: 0,
+      _pausedUntil: 0,
+      _lastSend: p._mono(),
+      _filtered: 0,
+      _rejected: 0,
+      _flushes: [],
+      _timerAt: Infinity,
       _document: null,
       _etag: null,
       _firstAt: 0,
@@ -56,57 +60,43 @@ export const more: More = {
       _pressure: 0,
       _pressureUntil: 0,
       _hiddenOrder: 0,
+      _breaker: Breaker.Closed,
       _failures: 0,
       _openUntil: 0,
       _round: -1,
+      _roundLeft: Infinity,
       _roundOpen: 0,
       _roundAt: Infinity,
       _ending: false,
     } satisfies Partial<Full>);
-    s._now = effective(s._options, null, s._platform._defaults);
+    s._now = effective(s._options, null, p._defaults);
     restore(s);
     if (!store) fetchConfig(s);
+    const begin = () => {
+      s._ready = true;
+      pump(s);
+    };
+    if (PAGE && store) s._opening = p._timer(WAIT_MS, begin);
     persist.open(s, () => {
+      s._opening?.();
       instanceOf(s);
       // What only the opened store could tell: a page's database knows more than local storage.
-      if (recall(s, "out") === "1") core._optOut(s);
+      if (recall(s, "out") === "1") optOut(s);
       if (s._now.config == null) restore(s);
       if (store) fetchConfig(s);
-      s._ready = true;
-      core._pump(s);
+      begin();
       store?._claim(
         (queue, entries) => {
           if (s._stopped) return store._free(queue);
           recover(s, queue, entries);
-          core._pump(s);
+          pump(s);
         },
-        () => core._pump(s),
+        () => pump(s),
       );
     });
   },
 
-  _work(s: Full, now) {
-    if (now >= s._saveAt) persist.save(s);
-    if (s._wanted && now >= s._fetchedAt + FETCH_MS) fetchConfig(s);
-    reports(s, now);
-    breaker.recheck(s, now);
-    if (s._hiddenOrder && isClear(s)) sendHidden(s, now);
-  },
-
-  _next(s: Full, at) {
-    s._onEnd?.();
-    persist.nextSave(s, at);
-    if (s._wanted) at(s._fetchedAt + FETCH_MS);
-    at(s._killedUntil);
-    nextReport(s, at);
-    if (s._offline || s._out) return;
-    if (s._lanes.some((k) => k._queue[k._head] || k._sealed[0])) at(s._pressureUntil);
-    if (s._breaker) at(s._openUntil);
-    if (s._round >= 0) at(s._roundAt + 1000);
-  },
-
   _touched: persist.touched,
-  _expire: expire,
 
   _class: (s: Full, type, given) =>
     (typeof type === "string" ? own(s._now.classes, type) : undefined) ??
@@ -120,47 +110,52 @@ export const more: More = {
       s._now.sampleRemote,
       factorsOf(s._now.degrade, level(s)),
     ),
-  _admitted: persist.admitted,
+  _admitted(s: Full, ev) {
+    persist.admitted(s, ev);
+    const { _class: c, _mono: now } = ev;
+    const k = s._lanes[c];
+    if (isFree(s, k, now) && !k._sealed[0] && isDue(s, c)) pump(s);
+    else wake(s, now + batchMs(s, c));
+  },
   _left(s: Full, ev) {
     persist.left(ev);
     counted(s, ev);
   },
-  _ended(s: Full, b) {
-    breaker.ended(s, b);
-    persist.ended(b);
+
+  _stats(s: Full) {
+    expire(s);
+    const all = allBatches(s);
+    return {
+      sealed: all.length,
+      inFlight: all.filter((b) => b._abort).length,
+      storeBytes: s._platform._store?._bytes() || 0,
+      filtered: s._filtered,
+      rejected: s._rejected,
+      breaker: (["closed", "open", "probing"] as const)[s._breaker],
+      pressure: level(s),
+      config: s._now.config ?? null,
+      killedMs: killedMs(s),
+    };
   },
 
-  _starts: breaker.starts,
-  _stops: breaker.stops,
-  _spill: persist.spill,
-  _keep: persist.keepBatch,
-  _heard(s: Full, v) {
-    s._pressure = v._pressure;
-    s._pressureUntil = s._platform._mono() + PRESSURE_MS;
-    if (v._config! > (s._now.config ?? -1)) s._wanted = true;
-  },
-  _failed: breaker.failed,
-
-  _answered(s: Full, b, v) {
-    breaker.answered(s);
-    if (v._act === Act.Settled && b._fin) {
-      // Closed and acknowledged: nothing of this epoch is needed any more (R114).
-      persist.discard(s, b._epoch);
-      s._older = s._older.filter((other) => other !== b._epoch);
-    }
-    if (b._stored) persist.afterSave(s, b._epoch, () => s._platform._point?.("settled"));
-  },
-
-  _date: dateMs,
-  _level: level,
-  _state: (s) => (["closed", "open", "probing"] as const)[s._breaker],
-  _split: split,
   _hide: hide,
+  _leave: leavePage,
   _show: show,
   _online: breaker.online,
 
   _erase(s: Full) {
     s._fetching?.();
+    for (const k of s._lanes) {
+      for (const b of k._sealed) {
+        b._gone = true;
+        b._abort?.();
+      }
+      unshift(
+        k,
+        k._sealed.flatMap((b) => b._events),
+      );
+      k._sealed = [];
+    }
     for (const e of epochs(s)) persist.discard(s, e);
   },
 

@@ -1,81 +1,64 @@
 /**
- * What the second file of pages adds to the core: store, configuration, breaker, expiry, the reports of
- * the end. Node has all of it from the beginning. The core calls these hooks wherever they may matter.
- * The second file brings its own copies of the core's functions: all state is in `State`.
+ * What the second file of pages adds to the core: all of sending, store, configuration, breaker, expiry,
+ * the reports of the end. Node has all of it from the beginning. The core calls these hooks wherever they
+ * may matter. The second file brings its own copies of the core's functions: all state is in `State`.
  */
 import type { Effective } from "../options.js";
-import type { Platform } from "../platform.js";
-import type { Verdict } from "../reply.js";
-import type { ReadDate } from "../retry.js";
 import type { Rates } from "../sampling.js";
-import type { Batch, Ev, Flush, State } from "../state.js";
+import type { Batch, Ev, State } from "../state.js";
 import type { Stats } from "../types.js";
 import type { Degrade } from "./rates.js";
 
 export interface More {
-  /** Joins a client that may have lived for a while. `core` is what it calls back. */
-  _attach(s: State, core: Core): void;
-
-  /** At the beginning of a pump. */
-  _work(s: State, now: number): void;
-  /** At its end: `at` is told of every moment at which anything here could change. */
-  _next(s: State, at: (mono: number) => void): void;
+  /** Joins a client that may have lived for a while. */
+  _attach(s: State): void;
   /** After any public call. */
   _touched(s: State): void;
-  /** Events beyond their age leave (R91). */
-  _expire(s: State): void;
-
   /** The class that the configuration gives a type, or else all others. */
   _class(s: State, type: any, otherwise: number | undefined): number | undefined;
   /** The rate of an event, from all tables and the pressure. */
   _rate(s: State, type: string, class_: number): number;
   _admitted(s: State, ev: Ev): void;
   _left(s: State, ev: Ev): void;
-  /** A batch is over, one way or another. */
-  _ended(s: State, b: Batch): void;
-
-  _starts(s: State, b: Batch): void;
-  /** A send that was begun does not happen. */
-  _stops(s: State, b: Batch): void;
-  /** Writes what the store lacks, in one go: the page may end. */
-  _spill(s: State): void;
-  /** Calls `go` when the batch is in the store, or cannot be. */
-  _keep(s: State, b: Batch, go: () => void): void;
-  /** A reply of the gateway's own. */
-  _heard(s: State, v: Verdict): void;
-  _failed(s: State, b: Batch, v: Verdict): void;
-  /** A definitive reply; what it says of the batch's events is done. */
-  _answered(s: State, b: Batch, v: Verdict): void;
-  _date: ReadDate;
-
-  /** The pressure that holds. */
-  _level(s: State): number;
-  /** The breaker's, in words. */
-  _state(s: State): Stats["breaker"];
-  _split(s: State, b: Batch): void;
+  /** What `stats()` says of sends, store and configuration; before, what is too old leaves (R91). */
+  _stats(s: State): Partial<Stats>;
+  // The page's life (R89, R140-R142)
   _hide(s: State): void;
+  _leave(s: State, ends: boolean): void;
   _show(s: State): void;
   _online(s: State, is: boolean): void;
-  /** Erases all epochs from the store (R135). */
+  /** Gives up all sends, so that everything is queued, and erases all epochs from the store (R135). */
   _erase(s: State): void;
   /** A new epoch has begun. */
   _renewed(s: State): void;
-  /** Waits until all that a flush covers has left, `ms` at most (R130). */
-  _flush(s: State, f: Flush, ms: unknown): Promise<boolean>;
-  /** The end, after the flush that belongs to it; `from` is when it was called (R131). */
-  _close(s: State, flushed: boolean, from: number, ms: unknown): Promise<boolean>;
+  /** Waits until all has left that was held up to `order`, `ms` at most after `from` (R130). */
+  _flush(s: State, ms: unknown, order: number, from: number): Promise<boolean>;
+  /** The end, after the flush that belongs to it (R131). */
+  _close(s: State, flushed: boolean, ms: unknown, from: number): Promise<boolean>;
 }
 
-/** Functions of the core that the second file calls back. */
-export interface Core {
-  _pump(s: State): void;
-  _wake(s: State, at: number): void;
-  _start(s: State, b: Batch): void;
-  _optOut(s: State): void;
+export const enum Breaker {
+  Closed,
+  Open,
+  Probing,
+}
+
+/** A flush that is under way. */
+export interface Flush {
+  /** It covers events up to here, */
+  _order: number;
+  /** so many of which are still held. */
+  _left: number;
+  _done?: (result: boolean) => void;
 }
 
 /** The values in force with a configuration document. */
 export interface Merged extends Effective {
+  batchMs: number;
+  retryBaseMs: number;
+  retryCapMs: number;
+  requestTimeoutMs: number;
+  gzipBytesMin: number;
   ttlMs: number;
   storeFlushMs: number;
   sampleRemote: Rates;
@@ -89,8 +72,20 @@ export interface Merged extends Effective {
 /** A client's state with everything. */
 export interface Full extends State {
   _now: Merged;
-  _platform: Platform;
-  _core: Core;
+  _killedUntil: number;
+  /** Whether sending has begun. */
+  _ready: boolean;
+  _pausedUntil: number;
+  _lastSend: number;
+  /** Any reply at all has come. */
+  _heard?: boolean;
+  _filtered: number;
+  _rejected: number;
+  _flushes: Flush[];
+  // The one timer
+  _cancel?: (() => void) | undefined;
+  _timerAt: number;
+  _pumping?: boolean;
   // Configuration
   _document: any;
   _etag: string | null;
@@ -101,6 +96,8 @@ export interface Full extends State {
   _fetchedAt: number;
   _fetching?: (() => void) | undefined;
   // Store
+  /** How to end the wait for it. */
+  _opening?: () => void;
   _saving: boolean;
   _saveAt: number;
   /** Bytes of events that wait for the store. */
@@ -114,6 +111,11 @@ export interface Full extends State {
   /** The page is hidden; what was queued by then is sent at once (R140). */
   _hiddenOrder: number;
   // Breaker and drain
+  _breaker: Breaker;
+  /** The batch that probes. */
+  _probe?: Batch | undefined;
+  /** How many sends the round of the drain has left (R88). */
+  _roundLeft: number;
   _failures: number;
   _openUntil: number;
   /** The drain's round, -1 if there is none (R88). */

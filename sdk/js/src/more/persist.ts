@@ -4,6 +4,7 @@ import { type Batch, type Ev, epochs, newId, type State } from "../state.js";
 import { snapshot } from "./books.js";
 import { forget } from "./forget.js";
 import type { Full } from "./more.js";
+import { pump, wake } from "./pump.js";
 
 /** The first reservation needs no store yet: nothing of it is on the wire before it is stored. */
 const RESERVE = 256;
@@ -25,9 +26,15 @@ export const isStoring = (s: Full, e: Epoch): boolean =>
 
 /** Calls `f` when all that is known of this epoch is in the store, or cannot be. */
 export function afterSave(s: Full, e: Epoch, f: () => void): void {
-  if (!isStoring(s, e)) return f();
-  e._kept!._after.push(f);
-  save(s, e);
+  const storing = isStoring(s, e);
+  withNextSave(s, e, f);
+  if (storing) save(s, e);
+}
+
+/** The same, but somebody else begins the write. */
+export function withNextSave(s: Full, e: Epoch, f: () => void): void {
+  if (isStoring(s, e)) e._kept!._after.push(f);
+  else f();
 }
 
 /** One write of one epoch at a time. */
@@ -78,12 +85,12 @@ export function save(s: Full, wanted?: Epoch, force?: boolean): void {
       if (isStoring(s, waits)) save(s, waits);
       else for (const f of waits._kept!._after.splice(0)) f();
     }
-    s._core._pump(s);
+    pump(s);
   });
 }
 
 /** Opens a queue for the current epoch, unless there is no store or no consent (R106). */
-export function open(s: Full, done = () => s._core._pump(s)): void {
+export function open(s: Full, done = () => pump(s)): void {
   const store = s._platform._store;
   const e = s._epoch;
   if (!store || s._out) return done();
@@ -125,7 +132,7 @@ export function admitted(s: Full, ev: Ev): void {
   ev._epoch._kept._puts.set(`e${ev._seq}`, ev);
   s._waiting += ev._size;
   if (reserved || s._waiting >= URGENT_BYTES) s._saveAt = 0;
-  if (!s._saveAt && !s._saving) s._core._pump(s);
+  if (!s._saveAt && !s._saving) pump(s);
 }
 
 export function left(ev: Ev): void {
@@ -173,7 +180,7 @@ export function keepBatch(s: Full, b: Batch, send: () => void): void {
 export function touched(s: Full): void {
   if (!s._epoch._dirty || !s._epoch._kept?._queue || s._saveAt !== Infinity) return;
   s._saveAt = s._platform._mono() + s._now.storeFlushMs;
-  s._core._wake(s, s._saveAt);
+  wake(s, s._saveAt);
 }
 
 /** When the next write is due. */

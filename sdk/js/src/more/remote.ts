@@ -1,14 +1,19 @@
 /** The configuration centre (R120-R126). */
 
 import { Reason } from "../reasons.js";
-import { type Reply, readObject } from "../reply.js";
-import { urlOf } from "../send.js";
-import { allBatches, endBatch, keep, leave, recall, type State, shift } from "../state.js";
+import { keep, leave, recall, type State, shift } from "../state.js";
+import { urlOf } from "../url.js";
+import { allBatches, endBatch } from "./batches.js";
 import { effective, parseDocument } from "./config.js";
 import { sift } from "./forget.js";
 import type { Full } from "./more.js";
+import { pump } from "./pump.js";
+import { type Reply, readObject } from "./reply.js";
 
 const WEEK = 604_800_000;
+
+/** Another fetch waits so long after the last one began (R121). */
+const FETCH_MS = 60_000;
 
 /** Fetches the document; its result touches neither breaker nor delays (R120). */
 export function fetchConfig(s: Full): void {
@@ -31,7 +36,7 @@ export function fetchConfig(s: Full): void {
       keep(s, "config", JSON.stringify([wall, s._firstAt, s._etag, document]));
       apply(s, document, same ? undefined : document.off_ms);
     }
-    s._core._pump(s);
+    pump(s);
   };
   const request = p._http({ _url: urlOf(s, "config"), _etag: s._etag }, done);
   const cancel = p._timer(s._now.requestTimeoutMs, () => {
@@ -43,6 +48,15 @@ export function fetchConfig(s: Full): void {
     request();
     s._fetching = undefined;
   };
+}
+
+/** Fetches if a reply has named a newer document. */
+export function fetchDue(s: Full, now: number): void {
+  if (s._wanted && now >= s._fetchedAt + FETCH_MS) fetchConfig(s);
+}
+
+export function nextFetch(s: Full, at: (mono: number) => void): void {
+  if (s._wanted) at(s._fetchedAt + FETCH_MS);
 }
 
 /** Puts a document into force; `off` is how long it switches the client off, if it is new. */
@@ -85,7 +99,7 @@ export function shrink(s: State): void {
 }
 
 /** A kill with `purge`: all that is held leaves, but what is in flight ends normally (R126). */
-export function purge(s: State): void {
+export function purge(s: Full): void {
   for (const b of allBatches(s)) if (!b._busy) endBatch(s, b, Reason.PurgedKill);
   for (const k of s._lanes) for (const ev of sift(k, () => false)) leave(s, ev, Reason.PurgedKill);
 }

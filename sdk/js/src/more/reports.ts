@@ -1,9 +1,11 @@
 /** Batches of count 0: reports alone, the last ones of epochs (R107, R114), and the end (R131). */
 import type { Epoch } from "../ledger.js";
-import { isClear, isFree } from "../pump.js";
-import { assemble, isDue } from "../seal.js";
-import { allBatches, held } from "../state.js";
+import { assemble } from "../seal.js";
+import { held } from "../state.js";
+import { allBatches } from "./batches.js";
+import { isDue } from "./due.js";
 import type { Full } from "./more.js";
+import { isClear, isFree } from "./pump.js";
 
 const ALONE_MS = 300_000;
 

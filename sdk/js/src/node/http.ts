@@ -1,8 +1,8 @@
 /** HTTP with the platform's own client: no redirects, bounded replies, nothing keeps the process alive. */
 import * as http from "node:http";
 import * as https from "node:https";
+import { BODY_MAX, type Reply } from "../more/reply.js";
 import type { HttpRequest } from "../platform.js";
-import { BODY_MAX, type Reply } from "../reply.js";
 
 const options = { keepAlive: true, maxFreeSockets: 3, timeout: 4000, scheduling: "lifo" } as const;
 

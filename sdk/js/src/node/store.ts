@@ -12,6 +12,9 @@ import { FREE, isDead, newOwner } from "./claim.js";
 
 const LAYOUT = 1;
 
+/** A file is rewritten when so many bytes of it, and twice those that are needed, are exceeded. */
+const SPARE = 4_194_304;
+
 interface Queue {
   id: string;
   generation: number;
@@ -19,6 +22,9 @@ interface Queue {
   /** Bytes of the file, and of what in it is still needed. */
   size: number;
   live: Map<string, number>;
+  needed: number;
+  /** The file that is about to take this one's place. */
+  next?: string | undefined;
   broken: boolean;
 }
 
@@ -27,10 +33,14 @@ const pathOf = (folder: string, id: string, generation: number, owner: string): 
 
 const NAME = /^v1-([0-9a-f-]{36})-(\d+)-([0-9a-z.]+)\.log$/;
 
-/** One write as a line. Bytes stand as base64. */
+/** One write as a line. Bytes, which stand in arrays alone, are written as base64. */
 export const lineOf = (entries: Entry[]): string => {
-  const text = JSON.stringify(entries, (_, v) =>
-    v instanceof Uint8Array ? { b64: Buffer.from(v).toString("base64") } : v,
+  const plain = (v: any) =>
+    v instanceof Uint8Array
+      ? { b64: Buffer.from(v.buffer, v.byteOffset, v.length).toString("base64") }
+      : v;
+  const text = JSON.stringify(
+    entries.map(([key, v]) => [key, Array.isArray(v) ? v.map(plain) : v]),
   );
   return `${murmur3(text).toString(16).padStart(8, "0")} ${text}\n`;
 };
@@ -40,9 +50,9 @@ export const readLine = (line: string): Entry[] | undefined => {
   const text = line.slice(9);
   if (murmur3(text) !== Number.parseInt(line.slice(0, 8), 16)) return;
   try {
-    return JSON.parse(text, (_, v) =>
-      v && typeof v.b64 === "string" ? new Uint8Array(Buffer.from(v.b64, "base64")) : v,
-    );
+    const bytes = (v: any) =>
+      typeof v?.b64 === "string" ? new Uint8Array(Buffer.from(v.b64, "base64")) : v;
+    return JSON.parse(text).map(([key, v]: Entry) => [key, Array.isArray(v) ? v.map(bytes) : v]);
   } catch {}
 };
 
@@ -91,14 +101,17 @@ export function folderStore(
   }
   const owner = newOwner();
   const queues = new Set<Queue>();
-  const liveBytes = (q: Queue) => [...q.live.values()].reduce((a, b) => a + b, 0);
   const bytes = () => [...queues].reduce((n, q) => n + q.size, 0);
 
   const note = (q: Queue, entries: Entry[]) => {
     for (const [key, v] of entries) {
+      q.needed -= q.live.get(key) || 0;
       if (v === null) q.live.delete(key);
-      else if (typeof v === "string") q.live.set(key, v.length + key.length + 8);
-      else q.live.set(key, sizeOf(v) + key.length + 8);
+      else {
+        const size = (typeof v === "string" ? v.length : sizeOf(v)) + key.length + 8;
+        q.live.set(key, size);
+        q.needed += size;
+      }
     }
   };
   const sizeOf = (v: any): number =>
@@ -109,12 +122,17 @@ export function folderStore(
         : 8;
 
   /** Rewrites a file with what is needed of it. */
-  const compact = (q: Queue, done: (error: Error | null) => void) => {
+  const compact = (q: Queue, over: (error: Error | null) => void) => {
+    const next = `${q.path}.tmp`;
+    const done = (error: Error | null) => {
+      q.next = undefined;
+      over(error);
+    };
+    q.next = next;
     fs.readFile(q.path, "utf8", (error, text) => {
       if (error) return done(error);
       const entries = [...replay(text)];
       const line = entries.map((entry) => lineOf([entry])).join("");
-      const next = `${q.path}.tmp`;
       fs.writeFile(next, line, (failed) => {
         if (failed) return done(failed);
         fs.access(q.path, (gone) => {
@@ -174,6 +192,7 @@ export function folderStore(
         path: pathOf(folder, id, 1, owner),
         size: 0,
         live: new Map(),
+        needed: 0,
         broken: false,
       };
       fs.writeFile(q.path, "", { flag: "wx" }, (error) => {
@@ -203,6 +222,7 @@ export function folderStore(
                 path,
                 size: Buffer.byteLength(text || ""),
                 live: new Map(),
+                needed: 0,
                 broken: !!text && !text.endsWith("\n"),
               };
               if (unreadable) warn(`tidegate: a queue is unreadable (${unreadable.code})`);
@@ -237,7 +257,7 @@ export function folderStore(
         point?.("append");
         append(q, data, finish);
       };
-      if (q.size > 131_072 + 2 * liveBytes(q) || bytes() + data.length > most)
+      if (q.size > SPARE + 2 * q.needed || bytes() + data.length > most)
         compact(q, (error) => (error ? finish(error) : write()));
       else write();
     },
@@ -255,11 +275,16 @@ export function folderStore(
     },
     _spill(queue: unknown, entries: Entry[]) {
       if (store.mode !== "ok") return;
-      try {
-        const fd = fs.openSync((queue as Queue).path, APPEND);
-        fs.writeSync(fd, `\n${lineOf(entries)}`);
-        fs.closeSync(fd);
-      } catch {}
+      const { next, path } = queue as Queue;
+      const line = `\n${lineOf(entries)}`;
+      // A file that is taking the queue's place may still do so after this: so it comes first. If it
+      // has done so already, it has the queue's name.
+      for (const file of next ? [next, path] : [path])
+        try {
+          const fd = fs.openSync(file, APPEND);
+          fs.writeSync(fd, line);
+          fs.closeSync(fd);
+        } catch {}
     },
     _bytes: bytes,
   };

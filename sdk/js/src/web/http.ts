@@ -1,6 +1,7 @@
-/** `fetch` without anything that could cause a preflight (R3, R143). */
-import type { HttpRequest } from "../platform.js";
-import { BODY_MAX, type Reply } from "../reply.js";
+/** Sending: `fetch` without anything that could cause a preflight (R3, R143), and gzip. */
+
+import { BODY_MAX, type Reply } from "../more/reply.js";
+import type { HttpRequest, Platform } from "../platform.js";
 
 async function request(r: HttpRequest, signal: AbortSignal): Promise<Reply> {
   const { _body: body } = r;
@@ -34,7 +35,7 @@ async function request(r: HttpRequest, signal: AbortSignal): Promise<Reply> {
   };
 }
 
-export function send(r: HttpRequest, done: (reply: Reply) => void): () => void {
+function send(r: HttpRequest, done: (reply: Reply) => void): () => void {
   const control = new AbortController();
   const { signal } = control;
   request(r, signal)
@@ -42,3 +43,17 @@ export function send(r: HttpRequest, done: (reply: Reply) => void): () => void {
     .then((reply) => signal.aborted || done(reply));
   return () => control.abort();
 }
+
+/** What a page's platform lacks for sending. */
+export const sending: Pick<Platform, "_http" | "_gzip"> = {
+  _http: send,
+  _gzip(bytes, done) {
+    if (!self.CompressionStream) return done();
+    new Response(new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip")))
+      .arrayBuffer()
+      .then(
+        (out) => done(new Uint8Array(out)),
+        () => done(),
+      );
+  },
+};

@@ -1,25 +1,21 @@
 /** Makes a page's client out of the core, and joins the second file when that is there. */
-import { attach, create } from "../client.js";
-import type { More } from "../more/more.js";
-import type { Store } from "../platform.js";
+import { create } from "../client.js";
+import type { Platform } from "../platform.js";
+import type { State } from "../state.js";
 import type { Client, Options } from "../types.js";
-import { begin } from "./hidden.js";
+import { leavePage } from "./hidden.js";
 import { listen } from "./page.js";
 import { nameOf, pagePlatform } from "./platform.js";
 
-/** What the second file is: the hooks, and the store of pages. */
+/** What the second file is. */
 export interface Second {
   sdk: string;
-  more: More;
-  pageStore(name: string): Store;
+  join(s: State, name: string | false): void;
 }
-
-/** The core does not wait for the second file for longer. */
-const WAIT_MS = 5000;
 
 export function start(options: Options, load: () => Promise<Second>): Client {
   const name = nameOf(options?.endpoint, options?.key);
-  const platform = pagePlatform(name);
+  const platform = pagePlatform(name) as Platform;
   if (options?.store === false) platform._get = platform._set = undefined;
   // Automatic context: where this page is, and where its visitor came from.
   const context = {
@@ -28,26 +24,26 @@ export function start(options: Options, load: () => Promise<Second>): Client {
     ...options?.context,
   };
   const [client, state] = create({ ...options, context }, platform);
-  platform._end = listen(state);
-  state._joined = new Promise<void>((resolve) =>
+  const deaf = listen(state);
+  platform._end = () => {
+    deaf();
+    // What waits has no other way out any more.
+    if (!state._more) leavePage(state, true);
+  };
+  state._joined = new Promise<void>((resolve) => {
+    const ask = () => {
+      state._ask = undefined;
+      load()
+        .then((second) => {
+          // Of another version it would not fit.
+          if (second.sdk !== platform._sdk || state._more || state._stopped) return;
+          second.join(state, options.store !== false && name);
+          resolve();
+        })
+        .catch(() => (state._ask = ask));
+    };
     // Where there is no such function, soon is as good.
-    ((self.requestIdleCallback || setTimeout) as any)(
-      () =>
-        load()
-          .then(({ sdk, more, pageStore }) => {
-            // Of another version it would not fit.
-            if (sdk !== platform._sdk || state._stopped) return;
-            if (options.store !== false) platform._store = pageStore(name);
-            attach(state, more);
-          })
-          .catch(() => {})
-          .then(() => {
-            if (!state._more) begin(state);
-            resolve();
-          }),
-      { timeout: 1000 },
-    ),
-  );
-  setTimeout(begin, WAIT_MS, state);
+    ((self.requestIdleCallback || setTimeout) as any)(ask, { timeout: 1000 });
+  });
   return client;
 }

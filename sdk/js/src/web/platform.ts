@@ -1,12 +1,12 @@
 /** A page's platform object. */
 import type { Platform } from "../platform.js";
-import { send } from "./http.js";
+import type { sending } from "./http.js";
 
 /** Name and version on the wire. */
 export const SDK = "web/0.1.0";
 
-/** `name` stands before the names of what is kept in local storage. */
-export const pagePlatform = (name: string): Platform => ({
+/** Without what the second file adds. `name` stands before the names of what is kept in local storage. */
+export const pagePlatform = (name: string): Omit<Platform, keyof typeof sending> => ({
   _sdk: SDK,
   _mono: () => Math.floor(performance.now()),
   _wall: Date.now,
@@ -15,16 +15,6 @@ export const pagePlatform = (name: string): Platform => ({
   _timer(ms, f) {
     const timer = setTimeout(f, ms);
     return () => clearTimeout(timer);
-  },
-  _http: send,
-  _gzip(bytes, done) {
-    if (!self.CompressionStream) return done();
-    new Response(new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip")))
-      .arrayBuffer()
-      .then(
-        (out) => done(new Uint8Array(out)),
-        () => done(),
-      );
   },
   _beacon: (url, body) => navigator.sendBeacon(url, new Blob([body], { type: "text/plain" })),
   // Storage may be forbidden, or full.

@@ -1,22 +1,28 @@
 /** One send: compression, store, request, and what its reply does (R15-R22, R79-R84). */
-
+import type { Epoch } from "../ledger.js";
+import { Reason } from "../reasons.js";
+import { type Batch, Sent } from "../state.js";
+import { batchUrl } from "../url.js";
+import { allBatches, endBatch } from "./batches.js";
+import * as breaker from "./breaker.js";
+import { dateMs } from "./dates.js";
+import type { Full } from "./more.js";
+import { discard, keepBatch, save, withNextSave } from "./persist.js";
 import { isClear, pump } from "./pump.js";
-import { Reason } from "./reasons.js";
-import { Act, classify, type Reply } from "./reply.js";
-import { delayMs, pauseMs } from "./retry.js";
-import { type Batch, endBatch, Sent, type State, unshift } from "./state.js";
+import { Act, classify, type Reply, type Verdict } from "./reply.js";
+import { pauseMs } from "./retry.js";
+import { split } from "./split.js";
 
 declare const PAGE: boolean;
 
+const PRESSURE_MS = 60_000;
+
 /** Begins a send; it has one body from now on (R5). */
-export function start(s: State, b: Batch): void {
+export function start(s: Full, b: Batch): void {
   b._busy = true;
-  s._more?._starts(s, b);
+  breaker.starts(s, b);
   const stored = () => {
-    if (b._gone) return;
-    const go = () => transmit(s, b);
-    if (s._more) s._more._keep(s, b, go);
-    else go();
+    if (!b._gone) keepBatch(s, b, () => transmit(s, b));
   };
   if (b._final || b._body.length < s._now.gzipBytesMin) return stored();
   s._platform._gzip(b._body, (out) => {
@@ -28,38 +34,14 @@ export function start(s: State, b: Batch): void {
   });
 }
 
-const encode = (text: string): string =>
-  encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16)}`);
-
-/** A URL of the gateway, with the key if it is public (R1, R2). */
-export const urlOf = (s: State, path: string, query = ""): string =>
-  // A secret key travels in a header; pages have none.
-  `${s._endpoint}/v1/${path}?${
-    !PAGE && s._options.key.startsWith("sk_")
-      ? query.slice(1)
-      : `key=${encode(s._options.key)}${query}`
-  }`;
-
-export function batchUrl(s: State, b: Batch): string {
-  const wall = s._platform._wall();
-  const wait = s._platform._mono() - b._mono;
-  return urlOf(
-    s,
-    "batch",
-    `&class=${b._class}&attempt=${b._attempts}${
-      wall >= 0 && Number.isSafeInteger(wall) ? `&sent=${wall}` : ""
-    }${Number.isNaN(wait) ? "" : `&wait=${wait}`}`,
-  );
-}
-
-function transmit(s: State, b: Batch): void {
+function transmit(s: Full, b: Batch): void {
   const p = s._platform;
   if (b._gone || s._stopped) return;
   b._final = true;
   // Killed, offline or broken while it was being prepared.
   if (!isClear(s) || (s._breaker && s._probe !== b)) {
     b._busy = false;
-    s._more?._stops(s, b);
+    breaker.stops(s, b);
     return pump(s);
   }
   const _url = batchUrl(s, b);
@@ -72,6 +54,7 @@ function transmit(s: State, b: Batch): void {
     b._busy = false;
     receive(s, b, reply);
     pump(s);
+    afterReply(s, b._epoch);
   };
   const request = p._http({ _url, _body: b._body, _gzip: b._gzip, _keepalive: b._keepalive }, done);
   const cancel = p._timer(s._now.requestTimeoutMs, () => {
@@ -86,12 +69,12 @@ function transmit(s: State, b: Batch): void {
 }
 
 /** What a reply, or the lack of one, does. */
-function receive(s: State, b: Batch, reply: Reply): void {
-  const { _platform: p, _lanes: lanes, _more: more } = s;
+function receive(s: Full, b: Batch, reply: Reply): void {
+  const { _platform: p, _lanes: lanes } = s;
   const now = p._mono();
   const k = lanes[b._class];
   const n = b._events.length;
-  const v = classify(reply, b._id, n, p._wall(), more?._date);
+  const v = classify(reply, b._id, n, p._wall(), dateMs);
   const act = v._act;
   if (reply._status) s._heard = true;
   if (!PAGE && act !== Act.Retry) p._point?.("reply");
@@ -101,23 +84,15 @@ function receive(s: State, b: Batch, reply: Reply): void {
     // Of 0 ms nothing is drawn (R84).
     for (const [c, ms] of v._limits)
       if (ms) lanes[c]._pausedUntil = Math.max(lanes[c]._pausedUntil, now + pauseMs(ms, p._unit()));
-    more?._heard(s, v);
+    heard(s, v, now);
   }
   if (act === Act.Retry) {
     k._failures++;
-    if (more) return more._failed(s, b, v);
-    const { retryBaseMs, retryCapMs } = s._now;
-    k._delayUntil = now + delayMs(v._serverMs, k._failures - 1, retryBaseMs, retryCapMs, p._unit());
-    return;
+    return breaker.failed(s, b, v);
   }
   k._failures = k._delayUntil = 0;
   if (act === Act.Split && n > 1) {
-    if (more) more._split(s, b);
-    else {
-      // Half as many at a time, sealed anew.
-      s._now.batchEventsMax = n >> 1;
-      unshift(k, b._events);
-    }
+    split(s, b);
     endBatch(s, b);
   } else
     endBatch(
@@ -132,5 +107,24 @@ function receive(s: State, b: Batch, reply: Reply): void {
   }
   if (act === Act.DropAndPause)
     s._pausedUntil = Math.max(s._pausedUntil, now + pauseMs(300_000, p._unit()));
-  more?._answered(s, b, v);
+  breaker.answered(s);
+  if (act === Act.Settled && b._fin) {
+    // Closed and acknowledged: nothing of this epoch is needed any more (R114).
+    discard(s, b._epoch);
+    s._older = s._older.filter((other) => other !== b._epoch);
+  }
+  if (b._stored) withNextSave(s, b._epoch, () => p._point?.("settled"));
+}
+
+/** What a reply has changed is written now, or with the batch that is being prepared (R111). */
+function afterReply(s: Full, e: Epoch): void {
+  const isPrepared = (b: Batch) => b._epoch === e && b._busy && !b._abort && b._events.length;
+  if (e._kept?._after.length && !allBatches(s).some(isPrepared)) save(s, e);
+}
+
+/** What a reply says of the gateway (R94, R121). */
+function heard(s: Full, v: Verdict, now: number): void {
+  s._pressure = v._pressure;
+  s._pressureUntil = now + PRESSURE_MS;
+  if (v._config! > (s._now.config ?? -1)) s._wanted = true;
 }

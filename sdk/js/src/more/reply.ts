@@ -1,5 +1,5 @@
 /** What a reply means (R14-R26, R104). Never throws. */
-import { utf8 } from "./line.js";
+import { utf8 } from "../line.js";
 import { type ReadDate, serverMs, WAIT_MAX, whole } from "./retry.js";
 
 export const BODY_MAX = 65_536;

@@ -1,27 +1,38 @@
 /** The one loop: what may be sent now, and when to look again (R77, R82, R84). */
-import { batchMs, isDue, seal } from "./seal.js";
+import { queued, tell } from "../state.js";
+import * as breaker from "./breaker.js";
+import { batchMs, isDue, killedMs, seal } from "./due.js";
+import { expire } from "./expiry.js";
+import { sendHidden } from "./hidden.js";
+import { Breaker, type Full } from "./more.js";
+import { nextSave, save } from "./persist.js";
+import { fetchDue, nextFetch } from "./remote.js";
+import { nextReport, reports } from "./reports.js";
 import { start } from "./send.js";
-import { Breaker, killedMs, type Lane, queued, type State, tell } from "./state.js";
 
 /** Whether anything at all may be sent, apart from breaker and drain. */
-export const isClear = (s: State): boolean =>
-  !!s._ready && !s._offline && !s._out && !killedMs(s) && s._platform._mono() >= s._pausedUntil;
+export const isClear = (s: Full): boolean =>
+  s._ready && !s._offline && !s._out && !killedMs(s) && s._platform._mono() >= s._pausedUntil;
 
 /** Whether breaker, drain, pause and delay let this class send. */
-export const isFree = (s: State, k: Lane, now: number): boolean =>
+export const isFree = (s: Full, k: Full["_lanes"][0], now: number): boolean =>
   s._breaker === Breaker.Closed &&
   s._roundLeft > 0 &&
   now >= k._pausedUntil &&
   now >= k._delayUntil;
 
 /** Runs everything that can run now, then sets the one timer. */
-export function pump(s: State): void {
+export function pump(s: Full): void {
   if (s._pumping || s._stopped || !s._ready) return;
   const now = s._platform._mono();
   s._pumping = true;
-  s._more?._expire(s);
-  s._more?._work(s, now);
+  expire(s);
+  if (now >= s._saveAt) save(s);
+  fetchDue(s, now);
+  reports(s, now);
+  breaker.recheck(s, now);
   if (isClear(s)) {
+    if (s._hiddenOrder) sendHidden(s, now);
     s._lanes.forEach((k, c) => {
       // One batch in flight for each class; the waiting one goes first.
       if (isFree(s, k, now) && !k._sealed.some((b) => b._busy) && (k._sealed[0] || isDue(s, c)))
@@ -33,15 +44,8 @@ export function pump(s: State): void {
   arm(s);
 }
 
-/** The platform says whether there is a network (R89). */
-export function online(s: State, is: boolean): void {
-  s._more?._online(s, is);
-  s._offline = !is;
-  pump(s);
-}
-
 /** Makes sure that the timer fires at `at` or earlier. */
-export function wake(s: State, at: number): void {
+export function wake(s: Full, at: number): void {
   if (!(at < s._timerAt) || s._stopped) return;
   s._cancel?.();
   s._timerAt = at;
@@ -52,14 +56,21 @@ export function wake(s: State, at: number): void {
 }
 
 /** Sets the timer to the next moment at which anything could change. */
-function arm(s: State): void {
+function arm(s: Full): void {
   const now = s._platform._mono();
   let next = Infinity;
   const at = (t: number) => {
     if (t > now && t < next) next = t;
   };
-  s._more?._next(s, at);
+  s._onEnd?.();
+  nextSave(s, at);
+  nextFetch(s, at);
+  at(s._killedUntil);
+  nextReport(s, at);
   if (!s._offline && !s._out) {
+    if (s._lanes.some((k) => k._queue[k._head] || k._sealed[0])) at(s._pressureUntil);
+    if (s._breaker) at(s._openUntil);
+    if (s._round >= 0) at(s._roundAt + 1000);
     at(s._pausedUntil);
     s._lanes.forEach((k, c) => {
       const waits = queued(k);

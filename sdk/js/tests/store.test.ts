@@ -1,0 +1,87 @@
+/** The file store by itself: what is written at exit beside a compaction, and how much a queue takes. */
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { folderStore, replay } from "../src/node/store.js";
+import type { Entry } from "../src/platform.js";
+
+const ALL = 1 << 30;
+
+function make() {
+  const folder = fs.mkdtempSync(join(tmpdir(), "tidegate-test-"));
+  const store = folderStore(folder, (text) => assert.fail(text))!;
+  const id = "01890a5d-ac96-774b-bcce-b302099a8057";
+  const found = (): Map<string, any> => {
+    const name = fs.readdirSync(folder).find((one) => one.endsWith(".log"))!;
+    return replay(fs.readFileSync(join(folder, name), "utf8"));
+  };
+  const queue = new Promise<unknown>((done) => store._open(id, done));
+  const put = async (entries: Entry[], most = ALL) => {
+    const into = await queue;
+    return new Promise((done) => store._put(into, entries, most, done));
+  };
+  return { store, queue, put, found };
+}
+
+// A process that exits runs its hook and calls nobody back any more, but what it had begun may still
+// happen: before the hook writes, or after it.
+const moments: [step: string, hookFirst: boolean][] = [
+  ["writeFile", true],
+  ["rename", true],
+  ["rename", false],
+];
+for (const [step, hookFirst] of moments)
+  test(`what is written at exit survives a compaction whose ${step} happens ${hookFirst ? "after" : "before"} it`, async () => {
+    const { store, queue, put, found } = make();
+    const into = await queue;
+    await put([["e1", "x".repeat(5000)]]);
+    await put([
+      ["e1", null],
+      ["e2", "y"],
+    ]);
+    const real: any = (fs as any)[step];
+    const sync: any = (fs as any)[`${step}Sync`];
+    const ended = new Promise<void>((over) => {
+      (fs as any)[step] = (...args: any[]) => {
+        const begun = () => sync(...args.slice(0, -1));
+        const hook = () => store._spill!(into, [["e3", "z"]]);
+        for (const f of hookFirst ? [hook, begun] : [begun, hook]) f();
+        over();
+      };
+      syncBuiltinESMExports();
+      // It has no room but for what a compaction frees.
+      store._put(into, [["e4", "never"]], 1000, () => {});
+    });
+    await ended;
+    (fs as any)[step] = real;
+    syncBuiltinESMExports();
+    assert.deepEqual(
+      [...found()],
+      [
+        ["e2", "y"],
+        ["e3", "z"],
+      ],
+    );
+  });
+
+test("a queue that is written and settled for long stays small, and keeps what is live", async () => {
+  const { store, put, found } = make();
+  const keeps = "k".repeat(10_000);
+  for (let i = 0; i < 1000; i++)
+    await put([
+      [`e${i}`, keeps],
+      [`e${i - 10}`, null],
+      [`b${i}`, [1, [i], [0], false, new Uint8Array(500)]],
+      [`b${i - 1}`, null],
+    ]);
+  assert(store._bytes() < 5 << 20, `${store._bytes()}`);
+  const left = found();
+  assert.deepEqual([...left.keys()].sort(), [
+    "b999",
+    ...Array.from({ length: 10 }, (_, i) => `e${990 + i}`),
+  ]);
+  assert.deepEqual(left.get("b999")[4], new Uint8Array(500));
+});
