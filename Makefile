@@ -9,10 +9,11 @@ CARGO := cargo
 GATEWAY := target/release/tidegate
 SECONDS_EACH ?= 60
 INPUTS ?= 10000000
+TIMES ?= 1
 # Offline works once everything is fetched; --locked keeps the versions of Cargo.lock.
 LOCKED := --locked
 
-.PHONY: help run test lint reloads bench benches loadtest torture torture-quick fuzz hostile sdk-bench audit clean setup setup-test
+.PHONY: help run test lint reloads bench benches loadtest torture torture-quick fuzz hostile sdk-bench matrix audit clean setup setup-test
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -67,6 +68,10 @@ hostile: setup ## Attacks on a gateway and what a calm client feels of them (ARG
 
 sdk-bench: ## What the SDKs cost beside their nearest relatives, written to sdk/bench/RESULTS.md (ARGS="--rounds N python|go|node")
 	@sdk/bench/run $(ARGS)
+
+matrix: setup setup-test ## Every SDK through every scenario; writes the table in sdk/README.md (TIMES=20: so often, all alike)
+	@$(CARGO) build $(LOCKED) --workspace --bins
+	@.ci/matrix write $(TIMES)
 
 audit: ## Advisories; needs the advisory database
 	$(CARGO) deny --config .deny.toml check advisories

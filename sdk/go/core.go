@@ -2,6 +2,7 @@ package tidegate
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/tidegate/tidegate/sdk/go/internal/platform"
 	"github.com/tidegate/tidegate/sdk/go/internal/rules"
@@ -52,9 +53,10 @@ type core struct {
 	pumpSoon     bool
 	flushes      []*flushCall
 	closing      *closeCall
-	closed       bool // no more events (R51)
-	finishing    bool // no more sends
-	ended        bool // nothing runs any more
+	closed       bool        // no more events (R51)
+	finishing    bool        // no more sends
+	over         atomic.Bool // the same, for what runs without the lock
+	ended        bool        // nothing runs any more
 	optedOut     bool
 	store        *store.Store
 	storeBytes   int64

@@ -18,6 +18,8 @@ type fake struct {
 	made       int
 	gateway    func(platform.Request) platform.Reply
 	disk       error
+	hung       bool      // the disk does not answer
+	work       []*func() // offloaded, in order
 	ended      bool
 	sends      []platform.Request
 }
@@ -59,10 +61,38 @@ func (f *fake) HTTP(r platform.Request, done func(platform.Reply)) func() {
 }
 
 func (f *fake) Offload(job, done func()) {
+	one := &job
+	f.work = append(f.work, one)
 	f.jobs = append(f.jobs, func() {
-		job()
+		for *one != nil {
+			f.workNow()
+		}
 		done()
 	})
+}
+
+func (f *fake) Aside(job, done func()) { f.Offload(job, done) }
+
+func (f *fake) workNow() {
+	one := f.work[0]
+	f.work = f.work[1:]
+	job := *one
+	*one = nil
+	job()
+}
+
+func (f *fake) Await(done <-chan struct{}, _ int64) bool {
+	for {
+		select {
+		case <-done:
+			return true
+		default:
+		}
+		if f.hung || len(f.work) == 0 {
+			return false
+		}
+		f.workNow()
+	}
 }
 
 func (f *fake) run() {

@@ -18,13 +18,25 @@ type keeper struct {
 	broken  error // the last write failed; memory goes on alone (R116)
 	pending []byte
 	events  []*event // in pending
-	reserve bool     // a block of sequence numbers is to be written first
 	dirty   bool     // the ledger is not as it was written
 	cancel  func()
 	bytes   int64
+	// failed is why nothing is appended until the log is written anew; it is touched where q is. So what
+	// the store has is always what it had at one moment.
+	failed error
+	// told is the ledger that the store has, reserved the highest number that may be given (R111).
+	told     rules.Report
+	reserved int64
+	asked    *reservation
+	late     bool // the store has been waited for in vain
 }
 
 func (k *keeper) usable() bool { return k.on && k.broken == nil }
+
+// behind says whether the store has something of the epoch and cannot be told of the rest (R116).
+func (k *keeper) behind() bool {
+	return k.on && k.broken != nil && (k.reserved > 0 || k.told.Tracked > 0)
+}
 
 func (k *keeper) stop() {
 	if k.cancel != nil {
@@ -80,12 +92,7 @@ func (c *core) keepNow(e *epoch, finish func(), records func([]byte) []byte, don
 		return
 	}
 	pending, events := k.pending, k.events
-	var reserve []byte
-	if k.reserve {
-		reserve = store.Reserve(nil, e.reserved)
-	}
-	snapshot := e.snapshot(nil)
-	k.reserve = false
+	snapshot, told := e.snapshot(nil), e.ledger
 	k.stop()
 	var err error
 	var bytes int64
@@ -96,22 +103,32 @@ func (c *core) keepNow(e *epoch, finish func(), records func([]byte) []byte, don
 		if records != nil {
 			pending = records(pending)
 		}
-		if k.q == nil {
-			err = errNoStore
-			return
+		if err = k.write(func(q *store.Queue) error { return q.Append(pending, snapshot) }); err == nil {
+			bytes = k.q.Bytes()
 		}
-		err = k.q.Append(reserve, pending, snapshot)
-		bytes = k.q.Bytes()
 	}, c.later(func() {
-		c.kept(e, events, err, bytes)
+		c.kept(e, events, told, err, bytes)
 		done(err)
 	}))
 }
 
+// write is how a log is appended to: never behind a write that failed.
+func (k *keeper) write(append func(*store.Queue) error) error {
+	switch {
+	case k.failed != nil:
+	case k.q == nil:
+		k.failed = errNoStore
+	default:
+		k.failed = append(k.q)
+	}
+	return k.failed
+}
+
 // kept notes what became of a write.
-func (c *core) kept(e *epoch, events []*event, err error, bytes int64) {
+func (c *core) kept(e *epoch, events []*event, told rules.Report, err error, bytes int64) {
 	k := &e.keep
 	if err == nil {
+		k.told = told
 		for _, ev := range events {
 			ev.kept = true
 		}
@@ -130,6 +147,12 @@ func (c *core) kept(e *epoch, events []*event, err error, bytes int64) {
 		c.abandon(e)
 		return
 	}
+	c.storeRefused(e, err)
+}
+
+// storeRefused goes on without the store, and tries again once a minute (R116).
+func (c *core) storeRefused(e *epoch, err error) {
+	k := &e.keep
 	k.broken = err
 	k.stop()
 	c.warnOnce(dropKey{"store", 0}, "the store cannot be written", "error", err)
@@ -139,6 +162,9 @@ func (c *core) kept(e *epoch, events []*event, err error, bytes int64) {
 			c.rewrite(e)
 		}
 	}))
+	if k.behind() && !c.finishing {
+		c.part(e)
+	}
 }
 
 // bytesOf is the size of what an epoch holds.
@@ -172,8 +198,8 @@ func (c *core) each(e *epoch, visit func(*event)) {
 // content is everything of an epoch that lives, as a fresh log, and what will be in the store with it.
 func (c *core) content(e *epoch) (log []byte, events []*event, batches []*batch) {
 	log = store.Head(nil, e.id)
-	if e.reserved > 0 {
-		log = store.Reserve(log, e.reserved)
+	if reserved := e.keep.reserved; reserved > 0 {
+		log = store.Reserve(log, reserved)
 	}
 	c.each(e, func(ev *event) { events = append(events, ev) })
 	sort.Slice(events, func(i, j int) bool { return events[i].seq < events[j].seq })
@@ -206,8 +232,13 @@ func (c *core) content(e *epoch) (log []byte, events []*event, batches []*batch)
 func (c *core) rewrite(e *epoch) {
 	k := &e.keep
 	k.stop()
-	k.broken, k.reserve = nil, false
+	k.broken = nil
+	if reserved := k.reserved; e.seq > 0 || k.asked != nil {
+		k.reserved = blockOf(e.seq)
+		defer func() { k.reserved = reserved }() // until it is there
+	}
 	log, events, batches := c.content(e)
+	told, reserved := e.ledger, k.reserved
 	for _, b := range batches {
 		b.stored = true
 	}
@@ -223,21 +254,22 @@ func (c *core) rewrite(e *epoch) {
 			for _, b := range batches {
 				b.stored = false
 			}
+		} else if k.reserved < reserved {
+			k.reserved = reserved
 		}
-		c.kept(e, events, err, bytes)
+		c.kept(e, events, told, err, bytes)
 	}))
 }
 
 // rewriteLog runs off the client's goroutine.
 func (c *core) rewriteLog(e *epoch, log []byte) error {
-	if e.keep.q != nil {
-		return e.keep.q.Rewrite(log)
+	k := &e.keep
+	if k.q != nil {
+		k.failed = k.q.Rewrite(log)
+	} else {
+		k.q, k.failed = c.store.NewQueue(e.id, log)
 	}
-	q, err := c.store.NewQueue(e.id, log)
-	if err == nil {
-		e.keep.q = q
-	}
-	return err
+	return k.failed
 }
 
 // erase deletes the queue of an epoch.
@@ -261,7 +293,8 @@ func (c *core) recover() {
 	var claimed []store.Claimed
 	var warnings []error
 	c.recovering = true
-	c.p.Offload(func() {
+	// It may take long; a block of numbers must not wait for it (R111).
+	c.p.Aside(func() {
 		var found int64
 		more := func() bool {
 			found = 0
@@ -273,6 +306,12 @@ func (c *core) recover() {
 		claimed = c.store.ClaimDead(more, func(what string, err error) {
 			warnings = append(warnings, errors.New(what+": "+err.Error()))
 		})
+		if c.over.Load() { // nobody will take them in
+			for _, one := range claimed {
+				one.Queue.Close(false)
+			}
+			claimed = nil
+		}
 	}, c.later(func() {
 		c.recovering = false
 		for _, warning := range warnings {
@@ -295,9 +334,11 @@ func (c *core) recover() {
 // adopt goes on with a queue that was found.
 func (c *core) adopt(one store.Claimed, fresh *[3][]*event) {
 	f := one.Found
-	e := &epoch{id: f.Epoch, ledger: f.Ledger, reserved: f.Reserved, seq: f.Ledger.Admitted, older: true}
+	e := &epoch{id: f.Epoch, ledger: f.Ledger, seq: f.Ledger.Admitted, older: true}
 	e.keep.q, e.keep.on, e.keep.bytes = one.Queue, true, one.Queue.Bytes()
-	if e.ledger.Tracked == 0 || c.optedOut { // nothing to tell, or nothing that may be told (R135)
+	e.keep.told, e.keep.reserved = f.Ledger, f.Reserved
+	e.ledger.N++                                                // the former holder may have used one more than it could write (R116)
+	if f.Ledger.Tracked == 0 && f.Reserved == 0 || c.optedOut { // nothing to tell, or nothing that may be told (R135)
 		c.erase(e)
 		return
 	}

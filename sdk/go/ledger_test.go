@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"math/rand"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,6 +45,14 @@ func opened(r platform.Request) (header map[string]any, events []map[string]any)
 		}
 	}
 	return header, events
+}
+
+// kind takes everything and has no configuration.
+func kind(r platform.Request) platform.Reply {
+	if r.Method == "GET" {
+		return platform.Reply{Status: 404}
+	}
+	return taken(r)
 }
 
 var silent = slog.New(slog.NewTextHandler(io.Discard, nil))
@@ -138,18 +147,55 @@ func whatever(t *testing.T, seed int64) {
 	if erased {
 		return
 	}
-	for _, row := range append(s.Pre, s.Post...) {
-		if key := fmt.Sprint(row.Reason, row.Class); told[key] != row.Count {
-			t.Errorf("%s: counted %d, told %d", key, row.Count, told[key])
+	for key, count := range countedOver(s, p.sends) {
+		if told[key] != count {
+			t.Errorf("%s: counted %d, told %d", key, count, told[key])
 		}
 	}
 	reportsNeverFall(t, p.sends)
 }
 
+// countedOver is what is counted by reason and class: in epochs that are open, and in those that have been
+// closed while the client went on (R116).
+func countedOver(s Stats, sends []platform.Request) map[string]int64 {
+	counted := map[string]int64{}
+	open := map[string]bool{}
+	for _, l := range append(s.Older, s.Ledger) {
+		open[l.Epoch] = true
+		for _, row := range append(append([]Row(nil), l.Pre...), l.Post...) {
+			counted[fmt.Sprint(row.Reason, row.Class)] += row.Count
+		}
+	}
+	closed := map[string]map[string]any{}
+	for _, r := range sends {
+		header, _ := opened(r)
+		if last := header["report"].(map[string]any); last["fin"] != nil && !open[header["epoch"].(string)] {
+			closed[header["epoch"].(string)] = last
+		}
+	}
+	for _, last := range closed {
+		for _, row := range append(last["pre"].([]any), last["post"].([]any)...) {
+			row := row.([]any)
+			counted[fmt.Sprint(row[0], row[1])] += int64(row[2].(float64))
+		}
+	}
+	return counted
+}
+
 // reportsNeverFall looks at reports in the order of their n (R100).
 func reportsNeverFall(t *testing.T, sends []platform.Request) {
 	t.Helper()
-	type report struct{ N, Tracked, Admitted, Acked float64 }
+	type report struct {
+		N, Tracked, Admitted, Acked float64
+		Pre, Post                   [][3]any
+	}
+	rows := func(r report) map[string]float64 {
+		counts := map[string]float64{}
+		for _, row := range append(append([][3]any(nil), r.Pre...), r.Post...) {
+			counts[fmt.Sprint(row[0], row[1])] = row[2].(float64)
+		}
+		return counts
+	}
 	byEpoch := map[string]map[float64]report{}
 	for _, r := range sends {
 		header, _ := opened(r)
@@ -162,7 +208,7 @@ func reportsNeverFall(t *testing.T, sends []platform.Request) {
 		if byEpoch[epoch] == nil {
 			byEpoch[epoch] = map[float64]report{}
 		}
-		if before, known := byEpoch[epoch][read.N]; known && before != read {
+		if before, known := byEpoch[epoch][read.N]; known && !reflect.DeepEqual(before, read) {
 			t.Errorf("n %v stands twice", read.N)
 		}
 		byEpoch[epoch][read.N] = read
@@ -173,6 +219,12 @@ func reportsNeverFall(t *testing.T, sends []platform.Request) {
 			if now, ok := reports[n]; ok {
 				if now.Tracked < before.Tracked || now.Admitted < before.Admitted || now.Acked < before.Acked {
 					t.Errorf("report %v falls: %+v after %+v", n, now, before)
+				}
+				new := rows(now)
+				for row, count := range rows(before) {
+					if new[row] < count {
+						t.Errorf("report %v: %s falls", n, row)
+					}
 				}
 				before = now
 			}
@@ -223,5 +275,95 @@ func TestEverythingIsAccountedForAfterCrashes(t *testing.T) {
 	}
 	if len(arrived) != tracked {
 		t.Fatalf("%d of %d events arrived", len(arrived), tracked)
+	}
+}
+
+// TestWhatAKillTakesIsSeen kills clients at moments of chance, in bursts, on a disk that is sometimes full:
+// reports never fall from one life to the next, and what is missing of an epoch that was in the store is
+// not more than the numbers that were reserved and not seen (R111, R116).
+func TestWhatAKillTakesIsSeen(t *testing.T) {
+	for seed := int64(0); seed < 16; seed++ {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { killed(t, seed) })
+	}
+}
+
+func killed(t *testing.T, seed int64) {
+	chance := rand.New(rand.NewSource(seed))
+	dir := filepath.Join(t.TempDir(), "store")
+	given := map[string]int64{} // the highest number by epoch that the store had
+	var sends []platform.Request
+	for life := int64(0); life < 6; life++ {
+		p := newFake(seed*100 + life)
+		p.gateway = moody(chance)
+		if life == 5 {
+			p.gateway = kind
+		}
+		client, err := newClient(Options{Key: "wk_test", Endpoint: "http://gateway", StoreDir: dir, Logger: silent}, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.run()
+		for i := 0; i < 8 && life < 5; i++ {
+			if chance.Intn(4) == 0 {
+				p.disk = []error{nil, syscall.ENOSPC}[chance.Intn(2)]
+			}
+			for n := []int{1, 20, 700}[chance.Intn(3)]; n > 0; n-- {
+				client.Track([]string{"t", "bad type"}[n%2], nil, WithClass(Class(chance.Intn(3))))
+			}
+			if e := client.core.epoch; e.keep.usable() && e.seq > given[e.id] {
+				given[e.id] = e.seq
+			}
+			p.advance(int64(chance.Intn(90000) * chance.Intn(2)))
+		}
+		if life == 5 {
+			p.advance(600000)
+			if s := client.Stats(); s.Held != 0 || len(s.Older) != 0 {
+				t.Fatalf("held %d, older %+v", s.Held, s.Older)
+			}
+		}
+		for _, e := range append([]*epoch{client.core.epoch}, client.core.older...) {
+			if e.keep.q != nil { // as a killed process: the locks go, nothing else happens
+				e.keep.q.Close(false)
+			}
+		}
+		sends = append(sends, p.sends...)
+	}
+	reportsNeverFall(t, sends)
+	reserved := map[string]int64{}
+	for _, r := range sends {
+		header, _ := opened(r)
+		if last := header["report"].(map[string]any); last["fin"] != nil {
+			reserved[header["epoch"].(string)] = int64(last["reserved"].(float64))
+		}
+	}
+	for epoch, seq := range given {
+		if r := reserved[epoch]; r < seq || r-seq > seqAhead+seqBlock+1000 {
+			t.Errorf("%s: %d numbers given, %d reserved", epoch, seq, r)
+		}
+	}
+}
+
+// TestADiskThatHangsDoesNotStopTheHost: numbers go on (R111), and the store hears of them when it answers.
+func TestADiskThatHangsDoesNotStopTheHost(t *testing.T) {
+	p := newFake(1)
+	p.gateway = kind
+	client, err := newClient(Options{Key: "wk_test", Endpoint: "http://gateway", StoreDir: t.TempDir(), Logger: silent}, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.run()
+	p.hung = true
+	for i := 0; i < 1000; i++ {
+		client.Track("t", nil)
+	}
+	e := client.core.epoch
+	if e.seq != 1000 || e.keep.reserved != 0 || !e.keep.late {
+		t.Fatal(e.seq, e.keep.reserved, e.keep.late)
+	}
+	p.hung = false
+	p.run()
+	client.Track("t", nil)
+	if e.keep.reserved < 1001 || e.keep.late {
+		t.Fatal(e.keep.reserved, e.keep.late)
 	}
 }

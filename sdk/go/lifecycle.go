@@ -188,6 +188,7 @@ func (c *core) finish() {
 		return
 	}
 	c.finishing = true
+	c.over.Store(true)
 	c.closing.cancel()
 	for class := range c.sealed {
 		for _, b := range c.sealed[class] {

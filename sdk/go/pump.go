@@ -150,7 +150,7 @@ func (c *core) dueAt(class int) int64 {
 // one at a clean close (R131).
 func (c *core) lastReport() *batch {
 	for _, e := range c.older {
-		if e.ledger.Held == 0 && !e.finSent {
+		if e.over() {
 			e.finSent = true
 			return c.newBatch(e, 1, nil, true)
 		}
@@ -264,7 +264,7 @@ func (c *core) armSends(now int64, at func(...int64)) {
 
 func (c *core) finWanted() bool {
 	for _, e := range c.older {
-		if e.ledger.Held == 0 && !e.finSent {
+		if e.over() {
 			return true
 		}
 	}

@@ -288,12 +288,8 @@ func (c *core) dropBatch(b *batch, reason int) {
 // split makes two of a batch that was too large (R18, R19).
 func (c *core) split(b *batch) {
 	switch b.count() {
-	case 0:
-		c.forget(b)
-		b.epoch.acked = b.report
-		if b.report.Fin {
-			c.endEpoch(b.epoch)
-		}
+	case 0: // it is told no more (R107)
+		c.dropBatch(b, postRejected413)
 		return
 	case 1:
 		c.dropBatch(b, postRejected413)

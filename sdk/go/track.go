@@ -151,7 +151,7 @@ func (c *core) admit(d draft, line rules.Line) {
 		c.refuse(reason, d.class)
 		return
 	}
-	e := c.epoch
+	e := c.numbered()
 	length := line.Len(e.next())
 	if length > c.opt.eventBytesMax {
 		c.refuse(preTooLarge, d.class)

@@ -8,40 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
-use tidegate::model::budget::LARGE_BODY_BYTES;
 
+use super::pressure::{TINY, announce};
 use super::support::sdk::Sdk;
-use super::support::{Binary, Client, eventually, files};
+use super::support::{Binary, eventually, files};
 
-/// As much memory as makes 38 announced bodies level 1, and 50 of them level 2.
-const CONFIGURATION: &str = r#"
-workers = 1
-retry_ms = 100
-
+/// In a gateway as tiny as `pressure`'s, 38 announced bodies are level 1, and 50 of them level 2.
+const MORE: &str = r#"
 [http]
 body_grace_ms = 300000
-
-[limits]
-addresses_max = 1000
-body_ms = 300000
-inflated_bytes_max = 1048576
-output_bytes_max = 1048576
-
-[memory]
-budget_bytes = 28464000
-drain_bytes = 1048576
-
-[dedupe]
-batches_max = 1000
-
-[store]
-flush_ms = 20
-buffer_bytes_max = 65536
-
-[pressure]
-memory_enter_percent = [50, 70, 85]
-memory_leave_percent = [40, 60, 75]
-hold_ms = 300
 
 [[routes]]
 types = ["*"]
@@ -55,9 +30,6 @@ kind = "public"
 
 /// What the operator says is to be kept of class 2 at levels 1 and 2.
 const RATES: [f64; 2] = [0.25, 0.1];
-/// The largest body that is not a large one, of which half the budget at most is taken: what a
-/// request that announces it takes.
-const ANNOUNCED: u64 = LARGE_BODY_BYTES;
 /// Bulk events in each phase, each of a type of its own.
 const BULK: u64 = 2_000;
 /// Critical and normal events in each phase.
@@ -77,7 +49,9 @@ fn go_under_pressure_can_be_estimated_from_its_weights() {
 }
 
 fn closed_loop(sdk: &str) {
-    let mut binary = Binary::prepare(CONFIGURATION);
+    let mut binary = Binary::prepare(&format!("{TINY}{MORE}"));
+    binary.set("TIDEGATE__LIMITS__BODY_MS", "300000");
+    binary.set("TIDEGATE__RETRY_MS", "100");
     let rates = |level: usize| json!({"pressure": level, "classes": {"2": RATES[level - 1]}});
     let document = json!({"version": 1, "degrade": [rates(1), rates(2)]});
     let path = binary.write("sdk.json", &document.to_string());
@@ -90,7 +64,7 @@ fn closed_loop(sdk: &str) {
     eventually("the operator's rates are known", || (client.stats()["config"] == 1).then_some(()));
     let mut hanging = Vec::new();
     for (phase, (held, level)) in PHASES.into_iter().enumerate() {
-        hanging.resize_with(held, || hang(binary.address()));
+        hanging.resize_with(held, || announce(binary.address(), "&key=wk_loop"));
         // Replies to critical events tell the level; they are never held back.
         eventually(&format!("the client knows level {level}"), || {
             tracked.critical(&mut client, 1);
@@ -120,15 +94,6 @@ fn options(address: SocketAddr) -> Value {
         "retry_base_ms": 100,
         "retry_cap_ms": 1_000,
     })
-}
-
-/// A request that announces such a body and sends none of it.
-fn hang(address: SocketAddr) -> Client {
-    let mut client = Client::connect(address);
-    let line = "POST /v1/batch?key=wk_loop&class=0 HTTP/1.1\r\nHost: t\r\n";
-    let head = format!("{line}Content-Length: {ANNOUNCED}\r\n\r\n");
-    client.write(head.as_bytes()).expect("room for a head");
-    client
 }
 
 /// Our own log of what was tracked.

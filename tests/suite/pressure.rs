@@ -22,7 +22,7 @@ use super::support::{Binary, Client, Request, Response, batches, eventually, pac
 
 /// Nearly 10 MiB for batches and connections: the rest is the drainer's and the caches' (16 MiB of
 /// buffers, and what is configured here).
-const TINY: &str = r"
+pub(super) const TINY: &str = r"
 workers = 1
 retry_ms = 1000
 
@@ -58,8 +58,14 @@ fn post(client: &mut Client, class: u8) -> Response {
 
 /// A request of class 0 that announces such a body and sends none of it.
 fn hang(address: SocketAddr) -> Client {
+    announce(address, "")
+}
+
+/// The same, with more in its query.
+pub(super) fn announce(address: SocketAddr, query: &str) -> Client {
     let mut client = Client::connect(address);
-    let head = format!("POST /v1/batch?class=0 HTTP/1.1\r\nContent-Length: {ANNOUNCED}\r\n");
+    let line = format!("POST /v1/batch?class=0{query} HTTP/1.1\r\n");
+    let head = format!("{line}Content-Length: {ANNOUNCED}\r\n");
     client.write(format!("{head}Host: t\r\n\r\n").as_bytes()).expect("room for a head");
     client
 }

@@ -166,6 +166,13 @@ fn certificates_are_swapped_under_open_connections_and_only_for_good_ones() {
     assert!(error.contains("old.crt") && error.contains("new.key"), "{error}");
     settings.key = Path::new("/no/such.key").into();
     assert!(certificates.reload(&settings).expect_err("no file").to_string().contains("such.key"));
+    // As openssl writes it when it asks for a password.
+    let locked = old.key.with_file_name("locked.key");
+    let text = std::fs::read_to_string(&old.key).expect("a key");
+    std::fs::write(&locked, text.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY")).expect("room");
+    settings.key = locked;
+    let error = certificates.reload(&settings).expect_err("it needs a password").to_string();
+    assert!(error.contains("locked.key holds a key that is encrypted"), "{error}");
     settings.cert = std::path::PathBuf::new();
     assert!(certificates.reload(&settings).is_err(), "TLS stays on");
     assert_eq!(shown(mirror.address(), "localhost", &authority), of(&old));

@@ -93,6 +93,7 @@ fn run(cli: &Cli) -> anyhow::Result<bool> {
         Command::Matrix { which, check } => {
             anyhow::ensure!(which.only.is_none(), "the matrix is of all scenarios");
             let (book, columns) = columns(which)?;
+            println!("{}", all(&columns));
             let kept = write(&which.root.join("README.md"), &book, &columns, *check)?;
             Ok(kept && columns.iter().all(clean))
         }
@@ -210,6 +211,17 @@ fn counts(column: &Column) -> String {
     )
 }
 
+/// All columns together, in the form in which CI counts.
+fn all(columns: &[Column]) -> String {
+    let verdicts = || columns.iter().flat_map(|column| column.verdicts.values());
+    let vectors = || columns.iter().flat_map(|column| &column.vectors);
+    let passed = verdicts().filter(|verdict| **verdict == Verdict::Passed).count();
+    let failed = verdicts().filter(|verdict| matches!(verdict, Verdict::Failed(_))).count();
+    let passed = passed + vectors().map(|outcome| outcome.passed).sum::<usize>();
+    let failed = failed + vectors().map(|outcome| outcome.failed.len()).sum::<usize>();
+    format!("sdk matrix: {passed} passed, {failed} failed")
+}
+
 fn clean(column: &Column) -> bool {
     let failed = |verdict: &Verdict| matches!(verdict, Verdict::Failed(_));
     !column.verdicts.values().any(failed)
@@ -220,12 +232,13 @@ fn clean(column: &Column) -> bool {
 fn write(path: &Path, book: &Book, columns: &[Column], check: bool) -> anyhow::Result<bool> {
     let before = std::fs::read_to_string(path).unwrap_or_else(|_| "# SDKs\n".to_owned());
     let after = matrix::place(&before, &matrix::table(book, columns));
-    if check && after != before {
-        println!("{} is not what was run; write it with `matrix`", path.display());
-        return Ok(false);
+    if check {
+        let differences = matrix::differences(&before, &after);
+        for difference in &differences {
+            println!("FAILED  {}: {difference}; write it anew with `matrix`", path.display());
+        }
+        return Ok(differences.is_empty());
     }
-    if !check {
-        std::fs::write(path, after)?;
-    }
+    std::fs::write(path, after)?;
     Ok(true)
 }

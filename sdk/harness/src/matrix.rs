@@ -3,7 +3,7 @@
 //! In: verdicts. Out: Markdown. What is not supported is said with its reason and never looks like
 //! a success.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::driver::Verdict;
@@ -132,6 +132,66 @@ impl Reasons {
     }
 }
 
+/// What a written table says that is not so, of the SDKs that both have: a machine without a browser
+/// can still vouch for the others.
+pub fn differences(written: &str, fresh: &str) -> Vec<String> {
+    let (written, fresh) = (cells(written), cells(fresh));
+    let names = |cells: &Cells| cells.keys().map(|(_, name)| name.clone()).collect::<BTreeSet<_>>();
+    let run = names(&fresh);
+    let mut found = Vec::new();
+    for (key @ (row, name), is) in &fresh {
+        let said = written.get(key).map_or("nothing", String::as_str);
+        if said != is {
+            found.push(format!("{name}, {row}: the table says {said}, but it is {is}"));
+        }
+    }
+    for ((row, name), said) in written {
+        if run.contains(&name) && !fresh.contains_key(&(row.clone(), name.clone())) {
+            found.push(format!("{name}, {row}: the table says {said}, but there is no such row"));
+        }
+    }
+    found
+}
+
+/// What stands in each row for each SDK, with reasons instead of their numbers.
+type Cells = BTreeMap<(String, String), String>;
+
+fn cells(text: &str) -> Cells {
+    let table = text.find(BEGIN).and_then(|from| text.get(from..)).unwrap_or(text);
+    let table = table.find(END).and_then(|to| table.get(..to)).unwrap_or(table);
+    let reasons = table.lines().filter_map(|line| line.split_once(". "));
+    let reasons: BTreeMap<&str, &str> = reasons.collect();
+    let mut names: Vec<&str> = Vec::new();
+    let mut cells = Cells::new();
+    for line in table.lines() {
+        // A table begins with the names of the SDKs; that of sums has them on the left, and is a sum.
+        if line.starts_with("|---") {
+            continue;
+        }
+        let Some(row) = line.strip_prefix("| ").and_then(|row| row.strip_suffix(" |")) else {
+            names.clear();
+            continue;
+        };
+        let mut row = row.split(" | ");
+        let first = row.next().unwrap_or_default();
+        if names.is_empty() {
+            names = if line.starts_with("| | ") { vec![""] } else { row.collect() };
+            continue;
+        }
+        for (name, cell) in names.iter().zip(row).filter(|(name, _)| !name.is_empty()) {
+            let said = match cell.split_once('(') {
+                Some((said, number)) => {
+                    let number = number.trim_end_matches(')');
+                    format!("{said}({})", reasons.get(number).copied().unwrap_or(number))
+                }
+                None => cell.to_owned(),
+            };
+            cells.insert((first.to_owned(), (*name).to_owned()), said);
+        }
+    }
+    cells
+}
+
 /// Puts a table between the marks, or at the end of a text without them.
 pub fn place(text: &str, table: &str) -> String {
     let marked = format!("{BEGIN}\n{table}\n{END}");
@@ -157,6 +217,28 @@ mod tests {
         assert!(second.starts_with("# Ours\n") && second.ends_with("after\n"), "{second}");
         assert!(second.contains("two") && !second.contains("one"), "{second}");
         assert_eq!(place(&second, "two"), second);
+    }
+
+    #[test]
+    fn a_column_is_compared_wherever_it_stands_and_by_its_reasons() {
+        let both = "| | passed |\n|---|---|\n| go | 2 |\n| web | 2 |\n\n| sums | go | web |\n|---|---|---|\n| a | ok | no (1) |\n| b | no (2) | ok |\n\n\
+                    Not supported:\n\n1. no files\n2. no forks\n";
+        let go = "| | passed |\n|---|---|\n| go | 2 |\n\n| sums | go |\n|---|---|\n| a | ok |\n| b | no (1) |\n\n1. no forks\n";
+        assert_eq!(differences(both, go), Vec::<String>::new());
+        let failed = go.replace("ok", "**FAILED**");
+        assert_eq!(differences(both, &failed), ["go, a: the table says ok, but it is **FAILED**"]);
+        let other = go.replace("no forks", "no clock");
+        assert_eq!(
+            differences(both, &other),
+            ["go, b: the table says no (no forks), but it is no (no clock)"]
+        );
+        let fewer = go.replace("| a | ok |\n", "");
+        assert_eq!(
+            differences(both, &fewer),
+            ["go, a: the table says ok, but there is no such row"]
+        );
+        let more = go.replace("| a |", "| c | ok |\n| a |");
+        assert_eq!(differences(both, &more), ["go, c: the table says nothing, but it is ok"]);
     }
 
     #[test]

@@ -148,3 +148,85 @@ def test_sums_over_deaths(seed: int, tmp_path: Path) -> None:
     for report in fins.values():
         assert report["held"] == 0
         assert report["reserved"] >= report["admitted"]
+
+
+def never_fall(reports: Dict[str, List[Dict[str, Any]]]) -> None:
+    """R100, over all lives of an epoch."""
+    for told in reports.values():
+        by_number: Dict[int, Dict[str, Any]] = {}
+        for report in told:
+            assert by_number.setdefault(report["n"], report) == report
+        ordered = [by_number[n] for n in sorted(by_number)]
+        for before, after in zip(ordered, ordered[1:]):
+            for key in ("tracked", "admitted", "acked"):
+                assert before[key] <= after[key]
+            for side in ("pre", "post"):
+                rows = {(reason, class_): n for reason, class_, n in after[side]}
+                for reason, class_, count in before[side]:
+                    assert rows.get((reason, class_), 0) >= count
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_what_a_kill_takes_is_seen(seed: int, tmp_path: Path) -> None:
+    """Killed at any moment, in bursts, on a disk that is sometimes full: reports never fall, and
+    every number that was given is reserved in the last report of its epoch (R111, R116)."""
+    life = Life(seed, tmp_path)
+    life.options.update(batch_events_max=500, queue_bytes_max=8_388_608)
+    chance, given, fins = life.chance, {}, {}
+    for death in range(5):
+        life.virtual = Virtual(life.virtual.world, seed=1000 * death + seed, **life.options)
+        disk: Any = life.virtual.platform.disk
+        for _ in range(8):
+            if chance.random() < 0.3:
+                disk.mode = chance.choice(["ok", "full", "error"])
+            for at in range(chance.choice([1, 20, 700])):
+                kind = "a b" if at % 9 == 8 else "t"
+                life.virtual.client.track(kind, class_=chance.randrange(3))
+            engine = life.virtual.client._engine
+            if engine.keeper._broken is None and engine.epoch.seq:
+                given[engine.epoch.id] = engine.epoch.seq
+            life.virtual.advance(chance.choice([0, 0, 300, 2000, 70_000]))
+            life.answer(0.8)
+        life.virtual.die()
+    life.virtual = Virtual(life.virtual.world, seed=seed, **life.options)
+    for _ in range(100):
+        life.virtual.advance(5000)
+        life.answer(1)
+    stats = life.virtual.client.stats()
+    assert stats["older"] == []
+    never_fall(life.reports)
+    for name, reports in life.reports.items():
+        for report in [report for report in reports if report.get("fin")]:
+            fins[name] = report
+    for epoch, seq in given.items():
+        assert seq <= fins[epoch]["reserved"] <= seq + 128 + 256 + 700
+
+
+def test_a_disk_that_hangs_does_not_stop_the_host(tmp_path: Path) -> None:
+    """Numbers go on (R111)."""
+    virtual = Virtual(store_dir=tmp_path)
+    engine = virtual.client._engine
+    waits: List[float] = []
+    platform: Any = virtual.platform
+    platform.inside = lambda: False  # as if another thread had the disk
+    clock = iter(range(0, 10_000, 6))
+
+    class Answered:
+        def wait(self, timeout: float) -> None:
+            waits.append(timeout)
+            virtual.world.mono = next(clock)
+
+        def notify_all(self) -> None:
+            """Nobody waits."""
+
+    engine.answered = Answered()  # type: ignore[assignment]
+    for _ in range(1000):
+        virtual.client.track("t")
+    assert 0 < len(waits) <= 3
+    assert max(waits) <= 0.005
+    assert engine.epoch.seq == 1000
+    assert engine.epoch.reserved == 0
+    assert engine.epoch.late
+    virtual.run()
+    assert engine.epoch.reserved >= 1000
+    assert not engine.epoch.late

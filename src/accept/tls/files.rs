@@ -61,6 +61,17 @@ pub enum Error {
         /// The key's.
         key: PathBuf,
     },
+    /// The key needs a password.
+    #[error(
+        "{} holds a key that is encrypted, and no option takes its password: write it without one \
+         (openssl pkey -in {} -out plain.pem) to a file that this process alone can read",
+        path.display(),
+        path.display()
+    )]
+    Encrypted {
+        /// The key's file.
+        path: PathBuf,
+    },
     /// Two certificates for one name.
     #[error("{name} is the name of two certificates; the second is in {}", path.display())]
     Twice {
@@ -162,8 +173,7 @@ fn pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<Pair, Erro
         let (file, days) = (cert.display(), (ends - now).div_euclid(24 * 3_600));
         tracing::warn!(%file, days, "a certificate ends soon, or has ended");
     }
-    let der = PrivateKeyDer::from_pem_file(key)
-        .map_err(|source| Error::File { path: key.to_owned(), source })?;
+    let der = PrivateKeyDer::from_pem_file(key).map_err(|source| unusable(key, source))?;
     let certified = CertifiedKey::from_der(chain, der, provider).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => {
             Error::Mismatch { cert: cert.to_owned(), key: key.to_owned() }
@@ -171,6 +181,16 @@ fn pair(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<Pair, Erro
         other => Error::Refused { path: key.to_owned(), message: other.to_string() },
     })?;
     Ok(Pair { key: Arc::new(certified), names, ends })
+}
+
+/// A key that is encrypted looks to the reader as if it were not there.
+fn unusable(key: &Path, source: pem::Error) -> Error {
+    let text = std::fs::read_to_string(key).unwrap_or_default();
+    if text.contains("ENCRYPTED") {
+        Error::Encrypted { path: key.to_owned() }
+    } else {
+        Error::File { path: key.to_owned(), source }
+    }
 }
 
 fn names(certificate: &X509Certificate<'_>) -> Vec<String> {

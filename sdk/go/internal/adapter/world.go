@@ -116,6 +116,7 @@ type virtual struct {
 	ctx         context.Context
 	cancel      context.CancelFunc
 	disk        error
+	work        []*func() // offloaded, in order
 }
 
 func newVirtual(w *world, seed uint64) *virtual {
@@ -164,10 +165,40 @@ func (v *virtual) HTTP(r platform.Request, done func(platform.Reply)) func() {
 }
 
 func (v *virtual) Offload(f, done func()) {
+	one := &f
+	v.work = append(v.work, one)
 	v.jobs = append(v.jobs, func() {
-		f()
+		for *one != nil {
+			v.workNow()
+		}
 		done()
 	})
+}
+
+func (v *virtual) Aside(f, done func()) { v.Offload(f, done) }
+
+// workNow does the oldest offloaded work that was not done yet.
+func (v *virtual) workNow() {
+	one := v.work[0]
+	v.work = v.work[1:]
+	f := *one
+	*one = nil
+	f()
+}
+
+// Await does what a worker would do meanwhile; time stands still.
+func (v *virtual) Await(done <-chan struct{}, _ int64) bool {
+	for {
+		select {
+		case <-done:
+			return true
+		default:
+		}
+		if len(v.work) == 0 {
+			return false
+		}
+		v.workNow()
+	}
 }
 
 func (v *virtual) Close() {

@@ -20,6 +20,11 @@ type Platform interface {
 	HTTP(r Request, done func(Reply)) (abort func())
 	// Offload runs f off the client's goroutine, one after the other in their order, then done.
 	Offload(f func(), done func())
+	// Aside runs f beside offloaded work, then done.
+	Aside(f func(), done func())
+	// Await waits until done is closed, at most so long; it says whether it is. It may be called on any
+	// goroutine, and offloaded work goes on meanwhile.
+	Await(done <-chan struct{}, ms int64) bool
 	// Point marks a place where tests may end the process. In production it does nothing.
 	Point(name string)
 	// DiskFault is what the next write to the store fails with, nil in production.

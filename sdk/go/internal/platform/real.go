@@ -258,6 +258,38 @@ func (r *Real) Offload(f, done func()) {
 	poke(r.wakeWork)
 }
 
+// Aside implements Platform.
+func (r *Real) Aside(f, done func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return
+	}
+	r.wg.Add(1)
+	go func() {
+		defer r.wg.Done()
+		f()
+		r.Soon(done)
+	}()
+}
+
+// Await implements Platform.
+func (r *Real) Await(done <-chan struct{}, ms int64) bool {
+	select {
+	case <-done:
+		return true
+	default:
+	}
+	timer := time.NewTimer(time.Duration(ms) * time.Millisecond)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
 func (r *Real) worker() {
 	defer r.wg.Done()
 	for {

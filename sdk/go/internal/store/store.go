@@ -179,9 +179,17 @@ func (q *Queue) holds() bool {
 	return string(text[:n]) == string(q.stamp())
 }
 
-// Append adds records. reserve is written before, snapshot after; both may be empty. After an error
-// nothing of it is in the log.
-func (q *Queue) Append(reserve, records, snapshot []byte) error {
+// Reserve writes that sequence numbers up to this one may be given (R111).
+func (q *Queue) Reserve(seq int64) error {
+	err := q.Append(Reserve(nil, seq), nil)
+	if err == nil {
+		q.env.point("reserved")
+	}
+	return err
+}
+
+// Append adds records, then a snapshot, which may be empty. After an error nothing of it is in the log.
+func (q *Queue) Append(records, snapshot []byte) error {
 	if !q.holds() {
 		return ErrLost
 	}
@@ -189,7 +197,7 @@ func (q *Queue) Append(reserve, records, snapshot []byte) error {
 		return err
 	}
 	before := q.bytes
-	err := q.append(reserve, records, snapshot)
+	err := q.append(records, snapshot)
 	if err != nil {
 		if q.log.Truncate(before) == nil {
 			q.bytes = before
@@ -198,17 +206,13 @@ func (q *Queue) Append(reserve, records, snapshot []byte) error {
 	return err
 }
 
-func (q *Queue) append(reserve, records, snapshot []byte) error {
+func (q *Queue) append(records, snapshot []byte) error {
 	if q.env.Point == nil { // in production one write
-		all := make([]byte, 0, len(reserve)+len(records)+len(snapshot))
-		all = append(append(append(all, reserve...), records...), snapshot...)
-		return q.write(all)
+		all := make([]byte, 0, len(records)+len(snapshot))
+		return q.write(append(append(all, records...), snapshot...))
 	}
-	if len(reserve) > 0 {
-		if err := q.write(reserve); err != nil {
-			return err
-		}
-		q.env.point("reserved")
+	if len(snapshot) == 0 {
+		return q.write(records)
 	}
 	if len(records) > 0 {
 		q.env.point("append")

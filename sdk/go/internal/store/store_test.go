@@ -116,7 +116,7 @@ func TestExactlyOneTakesOver(t *testing.T) {
 	if claimed := b.ClaimDead(always, warn); len(claimed) != 0 {
 		t.Fatal("a living queue was taken over")
 	}
-	if err := q.Append(nil, Dropped(nil, 0, 1, []int64{4}), nil); err != nil {
+	if err := q.Append(Dropped(nil, 0, 1, []int64{4}), nil); err != nil {
 		t.Fatal(err)
 	}
 	q.Close(false)
@@ -129,7 +129,7 @@ func TestExactlyOneTakesOver(t *testing.T) {
 	}
 	// A claim that was taken away makes the next write fail (R113).
 	os.WriteFile(filepath.Join(dir, "queue-"+epoch, "claim"), []byte("0000000000000000099\n"), 0o600)
-	if err := first[0].Queue.Append(nil, []byte("x\n"), nil); !errors.Is(err, ErrLost) {
+	if err := first[0].Queue.Append([]byte("x\n"), nil); !errors.Is(err, ErrLost) {
 		t.Fatal(err)
 	}
 	first[0].Queue.Close(true)
@@ -183,7 +183,7 @@ func TestAFailedAppendLeavesNothing(t *testing.T) {
 	}
 	before := q.Bytes()
 	fault = ErrFull
-	if err := q.Append(nil, []byte("x\n"), nil); !Full(err) || q.Bytes() != before {
+	if err := q.Append([]byte("x\n"), nil); !Full(err) || q.Bytes() != before {
 		t.Fatal(err, q.Bytes())
 	}
 	q.Close(false)

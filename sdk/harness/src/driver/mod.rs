@@ -204,7 +204,8 @@ impl<'a> Run<'a> {
             ledgers.push(invariants::Ledger { stats, drops });
         }
         let Backend::Scripted(gateway) = &self.target else {
-            let faults = invariants::ledgers(&ledgers, &self.options, self.erased);
+            let faults =
+                invariants::ledgers(&ledgers, &BTreeMap::new(), &self.options, self.erased);
             return report(&faults);
         };
         let record = gateway.record();

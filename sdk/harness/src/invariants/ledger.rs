@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Map, Value};
 
 use super::{Evidence, Ledger, option};
-use crate::gateway::Record;
+use crate::gateway::{Record, Sent};
 use crate::world::{POST, PRE};
 
 /// Reports: sums, names, growth.
@@ -30,6 +30,10 @@ pub(super) fn reports(record: &Record) -> Vec<String> {
         if highest > Some(field(report, "admitted")) {
             faults.push(format!("{place}: admitted is below the seq {highest:?}"));
         }
+        let (reserved, admitted) = (field(report, "reserved"), field(report, "admitted"));
+        if report.get("fin").is_some() && reserved < admitted {
+            faults.push(format!("{place}: reserved {reserved} is below admitted {admitted}"));
+        }
         let held = i64::try_from(sent.count()).unwrap_or(i64::MAX);
         if field(report, "held") < held {
             faults.push(format!("{place}: its own events are not held"));
@@ -41,16 +45,28 @@ pub(super) fn reports(record: &Record) -> Vec<String> {
             faults.push(format!("{place}: n {n} stands twice"));
         }
         let (new, old) = if n >= before { (report, older) } else { (older, report) };
-        for name in ["tracked", "admitted", "acked"] {
-            if field(new, name) < field(old, name) {
-                faults.push(format!("{place}: {name} falls"));
-            }
-        }
+        faults.extend(falls(new, old).map(|what| format!("{place}: {what} falls")));
         if n > before {
             last.insert(sent.epoch(), (n, report));
         }
     }
     faults
+}
+
+/// What of a newer report is lower than in an older one. Only `held` may fall.
+fn falls(new: &Value, old: &Value) -> Option<String> {
+    if let Some(name) =
+        ["tracked", "admitted", "acked"].iter().find(|name| field(new, name) < field(old, name))
+    {
+        return Some((*name).to_owned());
+    }
+    ["pre", "post"].iter().find_map(|side| {
+        let new = counts(new.get(side).into_iter());
+        let mut rows = counts(old.get(side).into_iter()).into_iter();
+        let (row, _) =
+            rows.find(|(row, count)| new.get(row).copied().unwrap_or_default() < *count)?;
+        Some(format!("{} of class {}", row.0, row.1))
+    })
 }
 
 /// The two sums of a report or of `stats()` (R101), and names that exist.
@@ -104,12 +120,17 @@ pub(super) fn stats(ledger: &Ledger, options: &Map<String, Value>) -> Vec<String
     faults
 }
 
-/// `on_drop` was told what the ledger says (R62). Nested calls are counted and not told (R59).
-pub(super) fn drops(ledger: &Ledger) -> Vec<String> {
+/// `on_drop` was told what the ledger says (R62), with the epochs that the client has closed. Nested
+/// calls are counted and not told (R59).
+pub(super) fn drops(ledger: &Ledger, closed: Option<&BTreeMap<String, &Value>>) -> Vec<String> {
     let Some(told) = &ledger.drops else { return Vec::new() };
     let told = counts([told].into_iter());
     let mut said = BTreeMap::new();
-    for one in epochs(&ledger.stats) {
+    let open: BTreeSet<&str> =
+        epochs(&ledger.stats).filter_map(|one| one.get("epoch").and_then(Value::as_str)).collect();
+    let closed = closed.into_iter().flatten();
+    let gone = closed.filter(|(epoch, _)| !open.contains(epoch.as_str())).map(|(_, last)| *last);
+    for one in epochs(&ledger.stats).chain(gone) {
         for side in ["pre", "post"] {
             for (row, count) in counts(one.get(side).into_iter()) {
                 *said.entry(row).or_insert(0) += count;
@@ -180,13 +201,7 @@ pub(super) fn balance(evidence: &Evidence<'_>) -> Vec<String> {
     for taken in &evidence.record.taken {
         arrived.entry(&taken.epoch).or_default().insert(taken.seq);
     }
-    let mut known: BTreeMap<String, &Value> = BTreeMap::new();
-    for sent in &evidence.record.sends {
-        let last = sent.report().filter(|report| report.get("fin").is_some());
-        if let Some(report) = last {
-            known.insert(sent.epoch().to_owned(), report);
-        }
-    }
+    let mut known = closed(evidence.record);
     for one in evidence.ledgers.iter().flat_map(|ledger| epochs(&ledger.stats)) {
         if let Some(epoch) = one.get("epoch").and_then(Value::as_str) {
             known.insert(epoch.to_owned(), one);
@@ -205,6 +220,13 @@ pub(super) fn balance(evidence: &Evidence<'_>) -> Vec<String> {
         }
     }
     faults
+}
+
+/// Last reports by epoch.
+pub(super) fn closed(record: &Record) -> BTreeMap<String, &Value> {
+    let last = |sent: &'_ Sent| sent.report().is_some_and(|report| report.get("fin").is_some());
+    let sends = record.sends.iter().filter(|sent| last(sent));
+    sends.filter_map(|sent| Some((sent.epoch().to_owned(), sent.report()?))).collect()
 }
 
 fn unconfirmed(ledger: &Value) -> i64 {

@@ -45,7 +45,8 @@ pub fn check(evidence: &Evidence<'_>) -> Vec<String> {
     faults.extend(ledger::identities(evidence));
     faults.extend(ledger::balance(evidence));
     if evidence.lives <= 1 {
-        faults.extend(ledgers(evidence.ledgers, evidence.options, evidence.erased));
+        let closed = &ledger::closed(evidence.record);
+        faults.extend(ledgers(evidence.ledgers, closed, evidence.options, evidence.erased));
     } else {
         for one in evidence.ledgers {
             faults.extend(ledger::stats(one, evidence.options));
@@ -54,14 +55,20 @@ pub fn check(evidence: &Evidence<'_>) -> Vec<String> {
     faults
 }
 
-/// What can be said of clients alone.
-pub fn ledgers(ledgers: &[Ledger], options: &Map<String, Value>, erased: bool) -> Vec<String> {
+/// What can be said of clients alone, with the last reports of epochs that they have closed.
+pub fn ledgers(
+    ledgers: &[Ledger],
+    closed: &BTreeMap<String, &Value>,
+    options: &Map<String, Value>,
+    erased: bool,
+) -> Vec<String> {
     let mut faults = Vec::new();
     for one in ledgers {
         faults.extend(ledger::stats(one, options));
         // An opt-out tells `on_drop` of what it erases, and begins a new ledger.
         if !erased {
-            faults.extend(ledger::drops(one));
+            let alone = (ledgers.len() == 1).then_some(closed);
+            faults.extend(ledger::drops(one, alone));
         }
     }
     faults

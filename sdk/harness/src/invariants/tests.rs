@@ -128,6 +128,51 @@ fn sealed_bytes_and_attempts_are_compared() {
 }
 
 #[test]
+fn no_row_falls_from_one_report_to_the_next() {
+    let reports = |pre: [&str; 2], post: [&str; 2]| -> Vec<String> {
+        let one = |n: u32| {
+            let at = n as usize - 1;
+            let (pre, post) = (pre[at], post[at]);
+            let sum = |rows: &str| {
+                let rows: Vec<(String, u32, u32)> = serde_json::from_str(rows).expect("rows");
+                rows.iter().map(|row| row.2).sum::<u32>()
+            };
+            let admitted = 2 + sum(post);
+            let text = format!(
+                "{{\"n\":{n},\"tracked\":{},\"admitted\":{admitted},\"acked\":0,\"held\":2,\
+                 \"pre\":{pre},\"post\":{post}}}",
+                admitted + sum(pre)
+            );
+            format!("{}{}", header(n, 1, &text), event(n))
+        };
+        let ordered = [one(1), one(2)];
+        // Batches of two classes may come in either order.
+        let turned = [one(2), one(1)];
+        let faults = faults_of(&ordered, &[FIRST, FIRST], None);
+        assert_eq!(faults.is_empty(), faults_of(&turned, &[FIRST, FIRST], None).is_empty());
+        faults
+    };
+    let two = "[[\"sampled\",1,2]]";
+    let moved = "[[\"sampled\",1,1],[\"sampled\",2,2]]";
+    assert_eq!(reports([two, two], ["[]", "[]"]), Vec::<String>::new());
+    assert_eq!(reports([two, "[[\"sampled\",1,3]]"], ["[]", "[]"]), Vec::<String>::new());
+    assert!(reports([two, moved], ["[]", "[]"])[0].contains("sampled of class 1 falls"));
+    let gone = reports(["[]", "[]"], ["[[\"expired\",0,1]]", "[[\"queue_full\",0,4]]"]);
+    assert!(gone[0].contains("expired of class 0 falls"), "{gone:?}");
+}
+
+#[test]
+fn the_last_report_has_reserved_what_it_admitted() {
+    let last = |reserved: &str| {
+        let report = report(2, 2, 2, 0).replace('}', &format!("{reserved},\"fin\":1}}"));
+        faults_of(&[whole(), header(2, 0, &report)], &[FIRST, FIRST], None)
+    };
+    assert_eq!(last(",\"reserved\":256"), Vec::<String>::new());
+    assert!(last(",\"reserved\":1")[0].contains("reserved 1 is below admitted 2"));
+    assert!(last("")[0].contains("reserved 0 is below admitted 2"));
+}
+
+#[test]
 fn the_balance_is_kept() {
     let stats = |acked: u32, held: u32, post: Value| {
         json!({"epoch": EPOCH, "tracked": 3, "admitted": 3, "acked": acked, "held": held,

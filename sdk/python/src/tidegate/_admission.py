@@ -9,6 +9,9 @@ from ._lines import Draft
 from ._queue import Event
 from ._state import State
 
+_STORE_WAIT_MS = 5
+"""How long a call waits for a block of numbers (R43, R111)."""
+
 
 class Admission(State):
     """Runs on the callers' threads."""
@@ -44,6 +47,7 @@ class Admission(State):
     def admit(self, made: Draft, ts: int, born: int, class_: int) -> None:
         """R61, R63: the only place where an event enters the queue."""
         with self.lock:
+            self._number()
             size = made.size(self.epoch.seq + 1)
             reason = self.turned_away()
             conf = self.center.conf
@@ -64,6 +68,26 @@ class Admission(State):
         if evicted:
             self.notices.tell()
         return None
+
+    def _number(self) -> None:
+        """The next number is reserved in the store, unless it does not answer (R111)."""
+        while self.turned_away() is None and self.keeper.short(self.epoch, asked=True):
+            epoch = self.epoch
+            if self.platform.inside():
+                self.keeper.reserve(epoch)
+                if self.epoch is epoch:
+                    return
+                continue
+            self.platform.wake()
+            if epoch.seq < epoch.reserved or epoch.late:
+                return
+            until = self.now() + _STORE_WAIT_MS
+            while self.epoch is epoch and self.keeper.short(epoch) and epoch.seq >= epoch.reserved:
+                left = until - self.now()
+                if left <= 0:  # a disk that hangs does not stop the host
+                    epoch.late = True
+                    return
+                self.answered.wait(left / 1000)
 
     def _enter(
         self, made: Draft, ts: int, born: int, class_: int, evicted: Sequence[Event]

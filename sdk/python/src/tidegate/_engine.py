@@ -48,6 +48,9 @@ class Engine(Ending):
                 self.keeper.recover()
             return True
         now = self.now()
+        if self.keeper.short(self.epoch):
+            self.keeper.reserve(self.epoch)
+            return True
         at = self.keeper.at()
         if at == CHORES:
             self.keeper.chores()
@@ -152,6 +155,7 @@ class Engine(Ending):
         if not self.made:  # its maker is no thread of the child
             return
         self.lock, self.stepping = threading.RLock(), threading.RLock()
+        self.answered = threading.Condition(self.lock)
         self.platform.reset()
         self._inbox = deque()
         for epoch in self.epochs():

@@ -20,7 +20,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 
 from ._batch import Batch
 from ._claim import Claim
-from ._ledger import Epoch
+from ._ledger import Epoch, Ledger
 from ._platform import Disk
 from ._queue import Event
 
@@ -211,7 +211,7 @@ class Journal:
         fd = os.open(path, flags | getattr(os, "O_CLOEXEC", 0), 0o600)
         data = entry_of(b"V", {"layout": LAYOUT, "epoch": epoch.id})
         data += entry_of(b"R", {"reserved": epoch.reserved, "seq": epoch.seq})
-        data += entry_of(b"L", epoch.ledger.dump())
+        data += entry_of(b"L", epoch.told or Ledger().dump())
         try:
             self._disk.write(fd, data)
         except OSError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Sequence,
 from ._batch import Batch
 from ._claim import ClaimLost
 from ._journal import Key, batch_entry, entry_of, event_entry
-from ._ledger import Epoch
+from ._ledger import Epoch, Ledger
 from ._platform import log
 from ._queue import Event
 from ._store import Store
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ._state import State
 
 _BLOCK = 256
-_AHEAD = 32
+_AHEAD = 128
 _WAITING_BYTES_MAX = 65_536
 _RETRY_MS = 60_000
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -53,6 +53,8 @@ class Keeper:
         self._due: Optional[int] = None
         self._bytes = 0
         self._broken: Optional[str] = None if store or not wanted else "store_error"
+        self._first: Optional[Epoch] = None
+        """The epoch whose first event waits for its number."""
         self._retry_at = 0
         self._erase: List[Epoch] = []
         self._jobs: List[Callable[[], None]] = []
@@ -68,11 +70,24 @@ class Keeper:
             self._of(event.epoch).events.append(event)
             self._bytes += event.size
         urgent = self._bytes >= _WAITING_BYTES_MAX
-        urgent |= event.seq > event.epoch.reserved - _AHEAD > 0
         if urgent and self._broken is None:
             self._due = now
             return True
         return self._mark(now)
+
+    def short(self, epoch: Epoch, asked: bool = False) -> bool:
+        """Whether a block of numbers is to be reserved (R111): not before somebody asks for one."""
+        if self.store is None or self._broken is not None or epoch.recovered:
+            return False
+        if epoch.reserved - epoch.seq > _AHEAD:
+            return False
+        if asked:
+            self._first = epoch
+        return epoch.seq > 0 or self._first is epoch
+
+    def behind(self, epoch: Epoch) -> bool:
+        """Whether the store has something of an epoch and cannot be told of the rest (R116)."""
+        return self._broken is not None and epoch.told is not None
 
     def counted(self, now: int) -> bool:
         """The ledger changed (R111)."""
@@ -171,7 +186,11 @@ class Keeper:
                 for event in engine.queued():
                     if not event.stored:
                         self._of(event.epoch).events.append(event)
-            busy = [epoch for epoch in epochs if epoch is engine.epoch or epoch in self._pending]
+            busy = [
+                epoch
+                for epoch in epochs
+                if again or epoch is engine.epoch or epoch in self._pending
+            ]
         for epoch in busy:
             if not self._write(epoch, [], (), ledger=True):
                 break
@@ -262,7 +281,6 @@ class Keeper:
             pending = self._pending.pop(epoch, None) or _Pending()
             view: Dict[str, Any] = epoch.ledger.dump()
             events = [event for event in pending.events if event.held == "queued"]
-            highest = epoch.seq
             for event in events:
                 event.stored = True
             self._bytes = 0
@@ -273,38 +291,56 @@ class Keeper:
         for batch in pending.settled:
             data.append((None, None, entry_of(b"T", {"batch": batch, "ledger": view})))
         try:
-            self._reserve(epoch, highest)
+            self._reserve(epoch)
             assert epoch.journal is not None
             data.extend(more)
-            if ledger:
+            if ledger or events:
                 engine.platform.point("snapshot")
                 data.append((None, None, entry_of(b"L", view)))
             if data:
                 epoch.journal.append(epoch, data, dead, crash_points=bool(events))
+            if ledger or events or dead:
+                epoch.told = view
             return True
         except ClaimLost:
             engine.claim_lost(epoch)
         except OSError as error:
-            self._failed(error)
             with engine.lock:
                 for event in events:
                     event.stored = False
                 again = self._of(epoch)
                 again.gone[:0] = pending.gone
                 again.settled[:0] = pending.settled
+            self._failed(error)
         return False
 
-    def _reserve(self, epoch: Epoch, highest: int) -> None:
-        """Sequence numbers in blocks, before anything of a block can be seen (R111)."""
+    def reserve(self, epoch: Epoch) -> None:
+        """A block of sequence numbers, for who waits to give one (R111)."""
+        engine = self._engine
+        try:
+            self._reserve(epoch)
+        except ClaimLost:
+            engine.claim_lost(epoch)
+        except OSError as error:
+            self._failed(error)
+        with engine.lock:
+            epoch.late = False
+            engine.answered.notify_all()
+
+    def _reserve(self, epoch: Epoch) -> None:
+        """Sequence numbers in blocks, before the first of a block is given (R111)."""
         if epoch.journal is None:
             assert self.store is not None
             epoch.journal = self.store.create(epoch.id, self._limit)
-        if epoch.recovered or highest + _AHEAD <= epoch.reserved:
+        seq = epoch.seq
+        if epoch.recovered or epoch.reserved - seq > _AHEAD:
             return
-        reserved = (highest + _AHEAD + _BLOCK) // _BLOCK * _BLOCK
-        thing = {"reserved": reserved, "seq": highest}
+        reserved = (seq // _BLOCK + 1) * _BLOCK
+        reserved += _BLOCK if reserved - seq <= _AHEAD else 0
+        thing = {"reserved": reserved, "seq": seq}
         epoch.journal.append(epoch, [(None, None, entry_of(b"R", thing))])
         epoch.reserved = reserved
+        epoch.told = epoch.told or Ledger().dump()
         self._engine.platform.point("reserved")
 
     @property
@@ -325,4 +361,8 @@ class Keeper:
             self._broken = "store_full" if error.errno in _FULL else "store_error"
             self._retry_at = engine.now() + _RETRY_MS
             self._mark(engine.now())
+            for pending in self._pending.values():
+                pending.events.clear()  # found again with everything that is not stored
+            self._bytes = 0
+        engine.part()
         log.warning("the store fails, events are kept in memory: %s", error)

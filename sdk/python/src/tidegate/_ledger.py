@@ -77,11 +77,13 @@ class Epoch:
         "closed",
         "id",
         "journal",
+        "late",
         "ledger",
         "recovered",
         "reserved",
         "seq",
         "stuck",
+        "told",
     )
 
     def __init__(self, id_: str, recovered: bool = False) -> None:
@@ -90,17 +92,24 @@ class Epoch:
         self.seq = 0
         """The last number given."""
         self.reserved = 0
-        """The highest number reserved in the store; without one the last given."""
+        """The highest number reserved in the store (R111)."""
         self.recovered = recovered
         self.journal: Optional[Journal] = None
         self.closed = False
         """Its last report was acknowledged."""
         self.stuck = False
         """Its last report was refused: the next start tries again."""
+        self.late = False
+        """The store has been waited for in vain (R111)."""
+        self.told: Optional[Dict[str, Any]] = None
+        """The ledger as the store has it, if it has anything of the epoch (R116)."""
         self._seen = Ledger().view()
 
-    def report(self, fin: bool) -> Dict[str, Any]:
-        """The next report (R100)."""
+    def report(self, fin: bool, behind: bool = False) -> Dict[str, Any]:
+        """The next report (R100). `behind`: the store cannot be told of what it says, so it is what
+        the store has, lest a later life of the epoch tells less (R116)."""
+        if behind and self.told is not None:
+            return {**self.told, "n": self.told["n"] + 1}
         self.ledger.n += 1
         report = self.ledger.dump()
         if fin:

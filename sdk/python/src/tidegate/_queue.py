@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import chain, islice
-from typing import Deque, Iterator, List, Optional, Sequence
+from typing import Callable, Deque, Iterator, List, Optional, Sequence
 
 from ._eviction import choose, shrink
 from ._ledger import Epoch
@@ -71,6 +71,15 @@ class Event:
         """R70."""
         return len(self.line) + 1
 
+    def renumber(self, seq: int) -> None:
+        """Another epoch, another number."""
+        at = self.line.index(b'"seq":') + 6
+        rest = self.line.index(b",", at)
+        length = len(self.line)
+        self.line = self.line[:at] + str(seq).encode() + self.line[rest:]
+        self.seq = seq
+        self.cut += len(self.line) - length
+
     def age(self, now: int, wall: int) -> int:
         """R90."""
         if self.born is None:
@@ -112,6 +121,19 @@ class Queue:
     def add(self, event: Event) -> None:
         """Puts an event at the end of its class, recovered ones at the end of those."""
         (self.old if event.born is None else self.live)[event.class_].append(event)
+        self.bytes[event.class_] += event.size
+
+    def back(self, class_: int, events: Sequence[Event]) -> None:
+        """Events stand in front of their class again."""
+        for event in reversed(events):
+            event.held = "queued"
+            (self.old if event.born is None else self.live)[class_].appendleft(event)
+            self.bytes[class_] += event.size
+
+    def resize(self, event: Event, change: Callable[[Event], None]) -> None:
+        """Changes the line of an event that waits."""
+        self.bytes[event.class_] -= event.size
+        change(event)
         self.bytes[event.class_] += event.size
 
     def room_for(

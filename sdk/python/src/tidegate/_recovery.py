@@ -153,6 +153,11 @@ def recover(folder: str) -> Optional[Recovered]:
             except Exception:  # a checked entry that makes no sense is skipped as well
                 continue
     lost = replay.settle_sums()
+    if not replay.epoch.ledger.tracked and not replay.epoch.reserved:
+        return None
+    replay.epoch.told = replay.epoch.ledger.dump()
+    # The former holder may have used one report more than it could write (R116).
+    replay.epoch.ledger.n += 1
     batches = []
     for batch, segment, sending in replay.batches.values():
         # It may have been sent: the next attempt is another, without an answer to this one (R114).

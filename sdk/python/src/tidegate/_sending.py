@@ -58,7 +58,8 @@ class Sending(Configuring):
         return NEVER
 
     def _empty_older(self) -> List[Epoch]:
-        return [epoch for epoch in self._older if not epoch.ledger.held]
+        behind = self.keeper.behind
+        return [epoch for epoch in self._older if not epoch.ledger.held and not behind(epoch)]
 
     def _client_at(self, now: int) -> float:
         """When anything may be sent at all."""
@@ -135,7 +136,7 @@ class Sending(Configuring):
 
     def _head(self, batch: Batch) -> None:
         """Header and report, as things are at this moment (R100)."""
-        batch.report = batch.epoch.report(batch.fin)
+        batch.report = batch.epoch.report(batch.fin, self.keeper.behind(batch.epoch))
         batch.header = self._header(batch, batch.report)
         if batch.sealed_ms is None:
             batch.sealed_ms = self.now()

@@ -33,6 +33,8 @@ class State:
         self.options = options
         self.platform = platform
         self.lock = threading.RLock()
+        self.answered = threading.Condition(self.lock)
+        """The store has answered to who waits for a block of numbers (R111)."""
         self.stepping = threading.RLock()
         """Held by the pump while it does one thing, files and all; taken before `lock`."""
         self.made = False
@@ -220,6 +222,42 @@ class State:
             conf = self.center.conf
             gone = self.queue.shrink(conf.queue_bytes_max, conf.queue_floor_bytes)
             self._leave(gone, "queue_full")
+
+    def part(self) -> None:
+        """The store refused a write (R116): what it has of the epoch is left to it; what is only in
+        memory was never sent and goes on in an epoch of its own, under new numbers."""
+        with self.lock:
+            for epoch in self.epochs():
+                if epoch.told is not None:
+                    epoch.ledger.n = epoch.told["n"] + 1
+            for batches in self.sealed:
+                for batch in [one for one in batches if not one.stored and not one.attempts]:
+                    if batch.epoch.told is not None:
+                        self._unseal(batch)
+            if self.epoch.told is None:
+                return
+            old, self.epoch = self.epoch, Epoch(self.new_id(self.platform.wall_ms()))
+            self._older.append(old)
+            if self._fin_at is old:
+                self._fin_at = None
+            moved = [one for one in self.queued() if one.epoch is old and not one.stored]
+            for event in sorted(moved, key=lambda event: event.seq):
+                self.queue.resize(event, self._move)
+            self.answered.notify_all()
+
+    def _unseal(self, batch: Batch) -> None:
+        """Takes back a batch that was never sent."""
+        self._remove(batch)
+        batch.handle = None
+        self.queue.back(batch.class_, batch.events)
+
+    def _move(self, event: Event) -> None:
+        """An event gets the next number of the current epoch, as if it had been admitted there."""
+        event.epoch.ledger.admitted -= 1
+        event.epoch = self.epoch
+        self.epoch.ledger.admitted += 1
+        self.epoch.seq += 1
+        event.renumber(self.epoch.seq)
 
     def claim_lost(self, epoch: Epoch) -> None:
         """Somebody else holds the queue and counts it (R113)."""

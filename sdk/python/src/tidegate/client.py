@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import math
 import os
@@ -118,10 +117,14 @@ class Client:
 
     async def flush_async(self, timeout_ms: float = _TIMEOUT_MS) -> bool:
         """`flush` that does not block the event loop."""
+        import asyncio  # noqa: PLC0415 - whoever awaits has it, and others need not pay for it
+
         return await asyncio.get_running_loop().run_in_executor(None, self.flush, timeout_ms)
 
     async def close_async(self, timeout_ms: float = _TIMEOUT_MS) -> bool:
         """`close` that does not block the event loop."""
+        import asyncio  # noqa: PLC0415 - whoever awaits has it, and others need not pay for it
+
         return await asyncio.get_running_loop().run_in_executor(None, self.close, timeout_ms)
 
     def opt_out(self) -> None:
