@@ -8,12 +8,9 @@ import (
 	"github.com/tidegate/tidegate/sdk/go/internal/store"
 )
 
-// How long a call of Track waits for a block of numbers, and for the first one of an epoch (R43, R111). A
-// disk that takes longer does not stop the host: numbers go on, and what a kill takes then may not be seen.
-const (
-	storeWaitMS      = 5
-	storeFirstWaitMS = 100
-)
+// storeWaitMS is how long a call of Track waits for a block of numbers (R43, R111). A disk that takes
+// longer does not stop the host: numbers go on, and what a kill takes then may not be seen.
+const storeWaitMS = 100
 
 // reservation is a block of sequence numbers on its way into the store.
 type reservation struct {
@@ -47,11 +44,8 @@ func (c *core) numbered() *epoch {
 		if e.seq < k.reserved || k.late {
 			return e
 		}
-		asked, ms := k.asked, int64(storeWaitMS)
-		if e.seq == 0 {
-			ms = storeFirstWaitMS
-		}
-		if k.late = !c.p.Await(asked.done, ms); k.late {
+		asked := k.asked
+		if k.late = !c.p.Await(asked.done, storeWaitMS); k.late {
 			return e
 		}
 		c.reserved(e, asked) // after which the epoch may be another one

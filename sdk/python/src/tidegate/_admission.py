@@ -9,9 +9,8 @@ from ._lines import Draft
 from ._queue import Event
 from ._state import State
 
-_STORE_WAIT_MS = 5
-_STORE_FIRST_WAIT_MS = 100
-"""How long a call waits for a block of numbers, and for the first one of an epoch (R43, R111)."""
+_STORE_WAIT_MS = 100
+"""How long a call waits for a block of numbers (R43, R111)."""
 
 
 class Admission(State):
@@ -82,7 +81,7 @@ class Admission(State):
             self.platform.wake()
             if epoch.seq < epoch.reserved or epoch.late:
                 return
-            until = self.now() + (_STORE_WAIT_MS if epoch.seq else _STORE_FIRST_WAIT_MS)
+            until = self.now() + _STORE_WAIT_MS
             while self.epoch is epoch and self.keeper.short(epoch) and epoch.seq >= epoch.reserved:
                 left = until - self.now()
                 if left <= 0:  # a disk that hangs does not stop the host
