@@ -10,7 +10,7 @@ import (
 
 // storeWaitMS is how long a call of Track waits for a block of numbers (R43, R111). A disk that takes
 // longer does not stop the host: numbers go on, and what a kill takes then may not be seen.
-const storeWaitMS = 5
+const storeWaitMS = 100
 
 // reservation is a block of sequence numbers on its way into the store.
 type reservation struct {

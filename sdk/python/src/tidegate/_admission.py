@@ -9,7 +9,7 @@ from ._lines import Draft
 from ._queue import Event
 from ._state import State
 
-_STORE_WAIT_MS = 5
+_STORE_WAIT_MS = 100
 """How long a call waits for a block of numbers (R43, R111)."""
 
 
