@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use harness::adapter::{Adapter, Answer, Manifest, discover};
+use harness::adapter::{Adapter, Answer, Manifest, Pages, discover};
 use serde_json::{Map, Value, json};
 
 use super::{eventually, root};
@@ -17,7 +17,8 @@ impl Sdk {
     pub(crate) fn start(name: &str, home: &Path) -> Self {
         let manifest = manifest(name);
         let contract = root().join("sdk/contract");
-        let adapter = Adapter::start(&manifest, &contract, home).expect("an adapter");
+        let adapter = Adapter::start(&manifest, &contract, home, &Pages::default());
+        let adapter = adapter.expect("an adapter");
         let mut sdk = Self { adapter };
         sdk.call("hello", &json!({"clock": "real", "mono_ms": 0, "wall_ms": 0}));
         sdk
