@@ -109,7 +109,26 @@ func (c *core) keepNow(e *epoch, finish func(), records func([]byte) []byte, don
 	}, c.later(func() {
 		c.kept(e, events, told, err, bytes)
 		done(err)
+		c.trim(e)
 	}))
+}
+
+// trim writes the log of an epoch anew when most of it is over. A batch whose bytes are not final yet is
+// waited for: its record may be on its way into the log that would be replaced.
+func (c *core) trim(e *epoch) {
+	k := &e.keep
+	slack := c.eff.QueueBytesMax/16 + 196_608
+	if !k.usable() || c.ended || k.bytes <= c.bytesOf(e)+slack {
+		return
+	}
+	for class := range c.sealed {
+		for _, b := range c.sealed[class] {
+			if b.epoch == e && b.busy && !b.ready {
+				return
+			}
+		}
+	}
+	c.rewrite(e)
 }
 
 // write is how a log is appended to: never behind a write that failed.
@@ -133,10 +152,6 @@ func (c *core) kept(e *epoch, events []*event, told rules.Report, err error, byt
 			ev.kept = true
 		}
 		k.bytes = bytes
-		slack := c.eff.QueueBytesMax/16 + 196_608
-		if k.on && k.bytes > c.bytesOf(e)+slack {
-			c.rewrite(e)
-		}
 		return
 	}
 	if !k.on || k.broken != nil {
@@ -221,7 +236,7 @@ func (c *core) content(e *epoch) (log []byte, events []*event, batches []*batch)
 	}
 	for _, b := range batches {
 		log = store.Sealed(log, b.id, b.class, b.attempt-1, b.unanswered, b.body)
-		if !b.inFlight {
+		if !b.inFlight && !b.busy {
 			log = store.Waiting(log, b.id, b.attempt-1, b.unanswered)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand"
+	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/tidegate/tidegate/sdk/go/internal/platform"
+	"github.com/tidegate/tidegate/sdk/go/internal/store"
 )
 
 // taken is a definitive 200 for a batch (R15).
@@ -366,4 +368,72 @@ func TestADiskThatHangsDoesNotStopTheHost(t *testing.T) {
 	if e.keep.reserved < 1001 || e.keep.late {
 		t.Fatal(e.keep.reserved, e.keep.late)
 	}
+}
+
+// TestARewrittenLogHasWhatIsBeingSent: logs are written anew all the time, also right behind a batch that
+// was just stored; after a kill nothing may come back that was settled, and nothing twice.
+func TestARewrittenLogHasWhatIsBeingSent(t *testing.T) {
+	for _, full := range []bool{false, true} {
+		chance := rand.New(rand.NewSource(1))
+		p := newFake(1)
+		p.gateway = kind
+		dir := t.TempDir()
+		client, err := newClient(Options{Key: "wk_test", Endpoint: "http://gateway", StoreDir: dir, Logger: silent,
+			QueueBytesMax: 65536, BatchEventsMax: 10, BatchMS: 200}, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.run()
+		noise := make([]byte, 1000)
+		rewrites, before := 0, int64(0)
+		for i := 0; i < 300; i++ {
+			if full && i%100 == 50 { // batches are sealed and settled that the store has not seen
+				p.disk = syscall.ENOSPC
+			}
+			for n := chance.Intn(12); n > 0; n-- {
+				chance.Read(noise)
+				client.Track("t", map[string]any{"x": fmt.Sprintf("%x", noise)})
+			}
+			if full && i%100 == 60 {
+				p.disk = nil
+				p.advance(61000)
+			}
+			p.advance(int64(chance.Intn(400)))
+			for _, e := range append([]*epoch{client.core.epoch}, client.core.older...) {
+				k := &e.keep
+				if !k.usable() || k.dirty || k.q == nil {
+					continue
+				}
+				if k.bytes < before {
+					rewrites++
+				}
+				before = k.bytes
+				found := foundIn(t, dir, e.id)
+				if found.Ledger.Admitted != e.ledger.Admitted || found.Ledger.Held != e.ledger.Held || found.Missing != 0 {
+					t.Fatalf("step %d: the store has %+v (missing %d), the client %+v", i, found.Ledger, found.Missing, e.ledger)
+				}
+			}
+		}
+		if rewrites < 5 {
+			t.Fatalf("only %d rewrites", rewrites)
+		}
+	}
+}
+
+// foundIn is what a later life would find of an epoch.
+func foundIn(t *testing.T, dir, epoch string) *store.Found {
+	t.Helper()
+	logs, _ := filepath.Glob(filepath.Join(dir, "*", "*", "log-*"))
+	more, _ := filepath.Glob(filepath.Join(dir, "*", "log-*"))
+	for _, name := range append(logs, more...) {
+		text, err := os.ReadFile(name)
+		if err != nil || !bytes.Contains(text, []byte("H ")) {
+			continue
+		}
+		if found, err := store.Replay(text); err == nil && found.Epoch == epoch {
+			return found
+		}
+	}
+	t.Fatalf("no log of %s", epoch)
+	return nil
 }

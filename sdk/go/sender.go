@@ -30,11 +30,12 @@ func (c *core) beginSend(b *batch) {
 			b.compress(c.opt.gzipBytesMin)
 		}
 	}
+	isKnown := b.stored
 	records := func(buf []byte) []byte {
 		switch {
 		case b.count() == 0:
 			return buf // the snapshot keeps n; a report alone is made anew after a crash
-		case !b.stored:
+		case !isKnown:
 			return store.Sealed(buf, b.id, b.class, b.attempt, b.unanswered, b.body)
 		}
 		return store.Sending(buf, b.id, b.attempt)
@@ -234,7 +235,8 @@ func (c *core) settled(b *batch, v rules.Verdict) {
 	c.forget(b)
 	if b.count() > 0 {
 		if e.keep.usable() {
-			record := func(buf []byte) []byte { return store.Settled(buf, b.id, b.count()) }
+			known := b.known(nil)
+			record := func(buf []byte) []byte { return store.Settled(append(buf, known...), b.id, b.count()) }
 			c.keepNow(e, nil, record, func(error) { c.p.Point("settled") })
 		}
 		return
@@ -242,6 +244,14 @@ func (c *core) settled(b *batch, v rules.Verdict) {
 	if b.report.Fin {
 		c.endEpoch(e)
 	}
+}
+
+// known is a log that has the batch: its end takes its events with it, which may be there one by one.
+func (b *batch) known(buf []byte) []byte {
+	if b.stored {
+		return buf
+	}
+	return store.Sealed(buf, b.id, b.class, b.attempt-1, b.unanswered, b.body)
 }
 
 // forget takes a batch off the books.
@@ -267,14 +277,11 @@ func (c *core) dropBatch(b *batch, reason int) {
 	if b.unanswered {
 		reason = postUnconfirmed
 	}
+	busy := b.busy
 	c.forget(b)
 	if b.count() > 0 {
 		c.gone(b.epoch, reason, b.class, b.count())
-		if b.stored {
-			c.record(b.epoch, nil, func(buf []byte) []byte {
-				return store.BatchDropped(buf, b.id, reason, b.class, b.count())
-			})
-		}
+		c.recordDropped(b, reason, busy)
 		return
 	}
 	// A report that is not wanted is not told again; a later start may try.
@@ -282,6 +289,29 @@ func (c *core) dropBatch(b *batch, reason int) {
 		c.closeEpoch(b.epoch, false)
 	} else if !b.report.Fin {
 		b.epoch.acked = b.report
+	}
+}
+
+// recordDropped takes a batch and its events out of the store.
+func (c *core) recordDropped(b *batch, reason int, busy bool) {
+	e := b.epoch
+	switch {
+	case b.ready:
+		c.record(e, nil, func(buf []byte) []byte {
+			return store.BatchDropped(b.known(buf), b.id, reason, b.class, b.count())
+		})
+	case busy && e.keep.usable(): // its record may be on its way, and its bytes are final behind that
+		attempt, unanswered := b.attempt-1, b.unanswered
+		c.keepNow(e, nil, func(buf []byte) []byte {
+			buf = store.Sealed(buf, b.id, b.class, attempt, unanswered, b.body)
+			return store.BatchDropped(buf, b.id, reason, b.class, b.count())
+		}, func(error) {})
+	default:
+		seqs := make([]int64, 0, b.count())
+		for _, ev := range b.events {
+			seqs = append(seqs, ev.seq)
+		}
+		c.record(e, nil, func(buf []byte) []byte { return store.Dropped(buf, reason, b.class, seqs) })
 	}
 }
 

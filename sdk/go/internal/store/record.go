@@ -306,6 +306,9 @@ func (r *replay) sealed(fields []string) bool {
 		r.highest = higher(r.highest, b.Events[i].Seq)
 		delete(r.events, b.Events[i].Seq)
 	}
+	if before := r.batch(b.ID); before != nil {
+		r.forget(before)
+	}
 	r.batches = append(r.batches, b)
 	return true
 }
