@@ -34,7 +34,7 @@ export function beacons(s: State, lanes: Lane[], ends: boolean): void {
       const b = assemble(s, piece[0]._class, piece[0]._epoch, piece);
       if (send(b)) for (const ev of piece) leave(s, ev, Reason.Unconfirmed);
       else {
-        b._epoch._n--;
+        if (!b._epoch._left) b._epoch._n--;
         // Halves; what is refused by itself stays.
         if (n > 1) {
           n = Math.ceil(n / 2);

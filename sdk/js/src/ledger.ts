@@ -35,6 +35,8 @@ export interface Epoch {
   /** Whether the store lacks something that is known here. */
   _dirty?: boolean;
   _recovered?: boolean;
+  /** What the store has of it, while it refuses the rest: so its reports say (R116). */
+  _left?: Epoch | undefined;
   /** Its last report was made. */
   _ended?: boolean;
   /** What the store keeps of it and waits for; none without one (`more/persist.ts`). */
@@ -48,6 +50,10 @@ export interface Kept {
   _puts: Map<string, unknown>;
   /** What waits for the next write. */
   _after: (() => void)[];
+  /** The ledger that is in the store. */
+  _has?: number[] | undefined;
+  /** It is being made. */
+  _opening?: boolean;
   /** Entries of the write that is under way. */
   _taken?: [string, unknown][] | undefined;
   /** The highest reservation that is in the store. */
@@ -96,7 +102,7 @@ export const ledgerOf = (e: Epoch) => {
 
 export const reportOf = (e: Epoch, fin?: boolean): Report => ({
   n: e._n,
-  ...ledgerOf(e),
+  ...ledgerOf(e._left || e),
   reserved: fin ? Math.max(e._reserved, e._admitted) : undefined,
   fin: fin ? 1 : undefined,
 });

@@ -21,8 +21,8 @@ export interface Store {
   /** Small texts that must be known at once: instance, opt-out, configuration. */
   _get(name: string): string | null | undefined;
   _set(name: string, text: string, done?: () => void): void;
-  /** A queue of this client's own, or nothing if there is no store. */
-  _open(id: string, done: (queue: unknown) => void): void;
+  /** A queue of this client's own, or nothing and why. */
+  _open(id: string, done: (queue: unknown, fault?: StoreFault) => void): void;
   /** Claims the queues of the dead, one by one, then calls `done` without. */
   _claim(found: (queue: unknown, entries: Map<string, any>) => void, done: () => void): void;
   /** Writes all entries or none. */

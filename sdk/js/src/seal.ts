@@ -26,7 +26,7 @@ export function assemble(
   fin?: boolean,
 ): Batch {
   const id = newId(s);
-  e._n++;
+  if (!e._left) e._n++;
   e._dirty = true;
   return {
     _id: id,

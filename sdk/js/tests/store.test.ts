@@ -85,3 +85,24 @@ test("a queue that is written and settled for long stays small, and keeps what i
   ]);
   assert.deepEqual(left.get("b999")[4], new Uint8Array(500));
 });
+
+test("what a write left that failed is not there after the next one", async () => {
+  const { put, found } = make();
+  await put([["e1", "one"]]);
+  const real = fs.write;
+  (fs as any).write = (fd: number, data: Buffer, from: number, n: number, at: null, done: any) =>
+    // The whole line but its end, which would be read as a line.
+    fs.writeSync(fd, data, from, n - 1, at) && done({ code: "ENOSPC" });
+  syncBuiltinESMExports();
+  assert.equal(await put([["e2", "moved"]]), "full");
+  (fs as any).write = real;
+  syncBuiltinESMExports();
+  assert.equal(await put([["e3", "three"]]), undefined);
+  assert.deepEqual(
+    [...found()],
+    [
+      ["e1", "one"],
+      ["e3", "three"],
+    ],
+  );
+});

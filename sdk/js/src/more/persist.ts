@@ -1,28 +1,51 @@
 /** What is written to the store, and when (R110-R113, R116). */
-import { type Epoch, newEpoch } from "../ledger.js";
+import { type Epoch, type Kept, newEpoch } from "../ledger.js";
+import type { StoreFault } from "../platform.js";
 import { type Batch, type Ev, epochs, newId, type State } from "../state.js";
 import { snapshot } from "./books.js";
 import { forget } from "./forget.js";
 import type { Full } from "./more.js";
+import { part } from "./part.js";
 import { pump, wake } from "./pump.js";
 
-/** The first reservation needs no store yet: nothing of it is on the wire before it is stored. */
-const RESERVE = 256;
+/** Numbers are reserved in blocks, the next one when so many are left (R43). */
+const BLOCK = 256;
+const AHEAD = 128;
 const URGENT_BYTES = 65_536;
 const RETRY_MS = 60_000;
 
+export const newKept = (queue?: unknown): Kept => ({
+  _queue: queue,
+  _puts: new Map(),
+  _after: [],
+  _reserved: 0,
+});
+
+/** An event or a batch as the store takes it. */
+const valueOf = (key: string, v: any): unknown => {
+  if (!v || key[0] === "a") return v;
+  if (key[0] === "e") return v._class + v._line;
+  const { _events: events } = v as Batch;
+  return [v._class, events.map((ev) => ev._seq), events.map((ev) => ev._age), !!v._gzip, v._body];
+};
+
 /** Entries as the store takes them; the ledger goes with every write, so both always agree. */
-export const entriesOf = (e: Epoch): [string, unknown][] => [
-  ...[...e._kept!._puts].map(([key, v]): [string, unknown] => [
-    key,
-    key[0] === "e" && v ? (v as Ev)._class + (v as Ev)._line : v,
-  ]),
+const entriesOf = (e: Epoch): [string, unknown][] => [
+  ...[...e._kept!._puts].map(([key, v]): [string, unknown] => [key, valueOf(key, v)]),
   ["l", [e._id, ...snapshot(e)]],
 ];
 
-/** Whether writes are tried at all now. */
-export const isStoring = (s: Full, e: Epoch): boolean =>
-  !!e._kept?._queue && !(s._fault && s._platform._mono() < s._retryStoreAt);
+/** Whether writes are tried at all now: once a minute after one was refused. */
+const mayStore = (s: Full): boolean => !(s._fault && s._platform._mono() < s._retryStoreAt);
+
+const isStoring = (s: Full, e: Epoch): boolean => !!e._kept?._queue && mayStore(s);
+
+function refused(s: Full, fault: StoreFault): void {
+  const p = s._platform;
+  if (!s._fault) p._warn(`tidegate: the store fails (${fault}), events live in memory`);
+  s._fault = fault;
+  s._retryStoreAt = p._mono() + RETRY_MS;
+}
 
 /** Calls `f` when all that is known of this epoch is in the store, or cannot be. */
 export function afterSave(s: Full, e: Epoch, f: () => void): void {
@@ -41,12 +64,14 @@ export function withNextSave(s: Full, e: Epoch, f: () => void): void {
 export function save(s: Full, wanted?: Epoch, force?: boolean): void {
   const p = s._platform;
   if (s._saving) return;
-  const lacks = (x: Epoch) => x._kept?._queue && (x._dirty || x._kept._after.length);
+  const lacks = (x: Epoch) => x._kept && (x._dirty || x._kept._after.length);
   const e = wanted && lacks(wanted) ? wanted : epochs(s).find(lacks);
   s._saveAt = Infinity;
-  if (!e || !(force || isStoring(s, e))) return;
+  if (!e || !(force || mayStore(s))) return;
   const kept = e._kept!;
+  if (!kept._queue) return make(s, e);
   const { _puts: puts, _after: after } = kept;
+  const state = snapshot(e);
   const reserved = e._reserved;
   kept._taken = entriesOf(e);
   kept._puts = new Map();
@@ -70,12 +95,16 @@ export function save(s: Full, wanted?: Epoch, force?: boolean): void {
     } else if (fault) {
       for (const [key, v] of puts) if (!kept._puts.has(key)) kept._puts.set(key, v);
       e._dirty = true;
-      if (!s._fault) p._warn(`tidegate: the store fails (${fault})`);
-      s._fault = fault;
-      s._retryStoreAt = p._mono() + RETRY_MS;
+      refused(s, fault);
+      // A client that ends begins nothing any more.
+      if (s._ready) part(s);
     } else {
       s._fault = undefined;
-      for (const [key, v] of puts) if (key[0] === "e" && v) (v as Ev)._kept = true;
+      kept._has = state;
+      e._left = undefined;
+      for (const [key, v] of puts)
+        if (v && key[0] === "e") (v as Ev)._kept = true;
+        else if (v && key[0] === "b") (v as Batch)._stored = true;
       if (reserved > kept._reserved) p._point?.("reserved");
       kept._reserved = Math.max(kept._reserved, reserved);
     }
@@ -95,7 +124,7 @@ export function open(s: Full, done = () => pump(s)): void {
   const e = s._epoch;
   if (!store || s._out) return done();
   reserve(e);
-  const kept = { _queue: undefined as unknown, _puts: new Map(), _after: [], _reserved: 0 };
+  const kept = newKept();
   e._kept = kept;
   // What was tracked, and perhaps sent, before there was a store.
   for (const k of s._lanes) {
@@ -103,61 +132,69 @@ export function open(s: Full, done = () => pump(s)): void {
     for (const ev of k._queue.slice(k._head).concat(...k._sealed.map((b) => b._events)))
       if (ev._epoch === e) kept._puts.set(`e${ev._seq}`, ev);
   }
-  store._open(e._id, (queue) => {
-    if (s._stopped || e !== s._epoch || s._out) {
+  e._dirty = true;
+  make(s, e, done);
+}
+
+/** Makes the queue of the current epoch. */
+function make(s: Full, e: Epoch, done = () => pump(s)): void {
+  const store = s._platform._store!;
+  const kept = e._kept!;
+  if (kept._opening) return;
+  kept._opening = true;
+  store._open(e._id, (queue, fault) => {
+    kept._opening = false;
+    if (s._stopped || e !== s._epoch || e._kept !== kept) {
       if (queue) store._drop(queue, () => {});
     } else if (queue) {
       kept._queue = queue;
-      e._dirty = true;
       // The first block is reserved before its first number is on the wire (R111).
       s._saveAt = 0;
-    } else {
-      e._kept = undefined;
-      s._platform._warn("tidegate: no store, events live in memory");
-    }
+    } else refused(s, fault || "error");
     done();
   });
 }
 
-/** Blocks are reserved ahead, so that none of their numbers is given before (R111). */
+/** Blocks are reserved ahead (R111). */
 function reserve(e: Epoch): boolean {
-  const before = e._reserved;
-  while (e._admitted + 32 > e._reserved) e._reserved += RESERVE;
-  return e._reserved > before;
+  const before = e._admitted;
+  if (e._reserved - before > AHEAD) return false;
+  e._reserved = (Math.floor(before / BLOCK) + 1) * BLOCK;
+  if (e._reserved - before <= AHEAD) e._reserved += BLOCK;
+  return true;
 }
 
 export function admitted(s: Full, ev: Ev): void {
   const reserved = reserve(ev._epoch);
   if (!ev._epoch._kept) return;
   ev._epoch._kept._puts.set(`e${ev._seq}`, ev);
+  if (s._fault) return;
   s._waiting += ev._size;
   if (reserved || s._waiting >= URGENT_BYTES) s._saveAt = 0;
   if (!s._saveAt && !s._saving) pump(s);
 }
 
-export function left(ev: Ev): void {
-  ev._epoch._kept?._puts.set(`e${ev._seq}`, null);
+/** Of what never was in the store, nothing is deleted there. */
+function forgetEntry(e: Epoch, key: string, isThere: unknown): void {
+  const kept = e._kept;
+  if (isThere || kept?._taken) kept?._puts.set(key, null);
+  else kept?._puts.delete(key);
 }
+
+export const left = (ev: Ev): void => forgetEntry(ev._epoch, `e${ev._seq}`, ev._kept);
 
 export function ended(b: Batch): void {
   b._epoch._dirty = true;
-  if (b._stored) for (const key of "ba") b._epoch._kept?._puts.set(key + b._id, null);
+  if (b._events.length) for (const kind of "ba") forgetEntry(b._epoch, kind + b._id, b._stored);
 }
 
 /** A sealed batch, once with its bytes; `attempts` is the number of its next send. */
 function putBatch(b: Batch, attempts: number): void {
   const puts = b._epoch._kept!._puts;
-  if (!b._stored)
-    puts.set(`b${b._id}`, [
-      b._class,
-      b._events.map((ev) => ev._seq),
-      b._events.map((ev) => ev._age),
-      !!b._gzip,
-      b._body,
-    ]);
+  if (!b._stored) puts.set(`b${b._id}`, b);
   // The next attempt's number: this one may have been sent when it is found (R111).
   puts.set(`a${b._id}`, attempts);
-  b._stored = b._epoch._dirty = true;
+  b._epoch._dirty = true;
 }
 
 export function keepBatch(s: Full, b: Batch, send: () => void): void {
@@ -167,8 +204,8 @@ export function keepBatch(s: Full, b: Batch, send: () => void): void {
     if (first) s._platform._point?.("sealed");
     send();
   };
-  if (!b._events.length) return go();
-  if (e._kept) putBatch(b, b._attempts + 1);
+  // Of a report alone the ledger that it tells.
+  if (e._kept && b._events.length) putBatch(b, b._attempts + 1);
   // A page that goes away cannot wait for its store.
   if (b._keepalive) {
     save(s, e);
@@ -186,7 +223,7 @@ export function touched(s: Full): void {
 /** When the next write is due. */
 export function nextSave(s: Full, at: (mono: number) => void): void {
   const now = s._platform._mono();
-  if (s._saveAt === Infinity && epochs(s).some((e) => e._kept?._queue && e._dirty))
+  if (s._saveAt === Infinity && epochs(s).some((e) => e._kept && !e._kept._opening && e._dirty))
     s._saveAt = s._fault ? Math.max(s._retryStoreAt, now + 1) : now + s._now.storeFlushMs;
   if (!s._saving) at(s._saveAt);
 }

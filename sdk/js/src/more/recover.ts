@@ -1,8 +1,9 @@
 /** Takes over a dead client's queue (R112, R114, R115). */
 import { utf8 } from "../line.js";
 import { type Batch, type Ev, Sent, unshift } from "../state.js";
-import { heldBy, reconcile, revive } from "./books.js";
+import { heldBy, reconcile, revive, snapshot } from "./books.js";
 import type { Full } from "./more.js";
+import { newKept } from "./persist.js";
 import { purge, shrink } from "./remote.js";
 
 /** Makes an epoch of what was found under a claim, and queues its events in front. */
@@ -11,8 +12,10 @@ export function recover(s: Full, queue: unknown, entries: Map<string, any>): voi
   if (s._out || !Array.isArray(ledger)) return s._platform._store!._drop(queue, () => {});
   const e = revive(ledger[0], ledger.slice(1));
   e._recovered = e._dirty = true;
-  e._kept = { _queue: queue, _puts: new Map(), _after: [], _reserved: e._reserved };
-  const { _puts: puts } = e._kept;
+  const kept = newKept(queue);
+  kept._reserved = e._reserved;
+  e._kept = kept;
+  const { _puts: puts } = kept;
   const found = new Map<number, Ev>();
   for (const [key, v] of entries) {
     if (key[0] !== "e") continue;
@@ -71,6 +74,9 @@ export function recover(s: Full, queue: unknown, entries: Map<string, any>): voi
   e._held = all.length;
   for (const ev of all) s._used += ev._size;
   reconcile(e, all.length, 1);
+  kept._has = snapshot(e);
+  // The former holder may have used one that it could not write (R114).
+  e._n++;
   s._older.push(e);
   s._lanes.forEach((k, c) => {
     k._sealed = sealed.filter((b) => b._class === c).concat(k._sealed);

@@ -20,7 +20,8 @@ const isUntold = (e: Epoch): boolean => e._changes > e._told;
 /** Makes the reports that are due. */
 export function reports(s: Full, now: number): void {
   if (!isClear(s)) return;
-  const isOver = (e: Epoch) => !e._held && !e._ended && (e._tracked || e._recovered);
+  // What the store cannot be told does not end yet (R116).
+  const isOver = (e: Epoch) => !e._held && !e._ended && !e._left && (e._tracked || e._recovered);
   for (const e of s._ending && !held(s) ? [...s._older, s._epoch] : s._older)
     if (isOver(e) && allBatches(s).every((b) => b._events.length)) report(s, e, true);
   // Only if nothing else has anything to send.

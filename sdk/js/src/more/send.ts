@@ -113,7 +113,7 @@ function receive(s: Full, b: Batch, reply: Reply): void {
     discard(s, b._epoch);
     s._older = s._older.filter((other) => other !== b._epoch);
   }
-  if (b._stored) withNextSave(s, b._epoch, () => p._point?.("settled"));
+  if (n && b._epoch._kept) withNextSave(s, b._epoch, () => p._point?.("settled"));
 }
 
 /** What a reply has changed is written now, or with the batch that is being prepared (R111). */

@@ -121,7 +121,7 @@ export function folderStore(
         ? (v.length * 4) / 3 + 12
         : 8;
 
-  /** Rewrites a file with what is needed of it. */
+  /** Rewrites a file with what is needed of it, but not with what a write left that failed (R116). */
   const compact = (q: Queue, over: (error: Error | null) => void) => {
     const next = `${q.path}.tmp`;
     const done = (error: Error | null) => {
@@ -129,16 +129,19 @@ export function folderStore(
       over(error);
     };
     q.next = next;
-    fs.readFile(q.path, "utf8", (error, text) => {
+    fs.readFile(q.path, (error, data) => {
       if (error) return done(error);
-      const entries = [...replay(text)];
+      const entries = [...replay(data.toString("utf8", 0, q.size))];
       const line = entries.map((entry) => lineOf([entry])).join("");
       fs.writeFile(next, line, (failed) => {
-        if (failed) return done(failed);
+        if (failed) return fs.unlink(next, () => done(failed));
         fs.access(q.path, (gone) => {
           if (gone) return fs.unlink(next, () => done(gone));
           fs.rename(next, q.path, (wrong) => {
-            if (!wrong) q.size = Buffer.byteLength(line);
+            if (!wrong) {
+              q.size = Buffer.byteLength(line);
+              q.broken = false;
+            }
             done(wrong);
           });
         });
@@ -185,7 +188,7 @@ export function folderStore(
         else fs.rename(next, join(folder, name), () => done());
       });
     },
-    _open(id: string, done: (queue: unknown) => void) {
+    _open(id: string, done: (queue: unknown, fault?: StoreFault) => void) {
       const q: Queue = {
         id,
         generation: 1,
@@ -196,8 +199,9 @@ export function folderStore(
         broken: false,
       };
       fs.writeFile(q.path, "", { flag: "wx" }, (error) => {
-        if (!error) queues.add(q);
-        done(error ? undefined : q);
+        if (error) return done(undefined, faultOf(error));
+        queues.add(q);
+        done(q);
       });
     },
     _claim(found: (queue: unknown, entries: Map<string, any>) => void, done: () => void) {
@@ -214,13 +218,14 @@ export function folderStore(
             // Another client was faster.
             if (taken) return next();
             point?.("claimed");
-            fs.readFile(path, "utf8", (unreadable, text) => {
-              const entries = replay(text || "");
+            fs.readFile(path, (unreadable, data) => {
+              const text = data?.toString() || "";
+              const entries = replay(text);
               const q: Queue = {
                 id: m[1],
                 generation: +m[2] + 1,
                 path,
-                size: Buffer.byteLength(text || ""),
+                size: data?.length || 0,
                 live: new Map(),
                 needed: 0,
                 broken: !!text && !text.endsWith("\n"),
@@ -239,14 +244,12 @@ export function folderStore(
     _put(queue: unknown, entries: Entry[], most: number, done: (fault?: StoreFault) => void) {
       const q = queue as Queue;
       if (store.mode !== "ok") return void setImmediate(done, store.mode as StoreFault);
-      // After a write that failed, its torn line is ended first.
-      const data = Buffer.from((q.broken ? "\n" : "") + lineOf(entries));
+      const data = Buffer.from(lineOf(entries));
       const finish = (error: NodeJS.ErrnoException | null) => {
         if (error) {
           q.broken = true;
           return done(faultOf(error));
         }
-        q.broken = false;
         q.size += data.length;
         note(q, entries);
         point?.("appended");
@@ -257,7 +260,8 @@ export function folderStore(
         point?.("append");
         append(q, data, finish);
       };
-      if (q.size > SPARE + 2 * q.needed || bytes() + data.length > most)
+      // After a write that failed nobody knows what stands at the end.
+      if (q.broken || q.size > SPARE + 2 * q.needed || bytes() + data.length > most)
         compact(q, (error) => (error ? finish(error) : write()));
       else write();
     },

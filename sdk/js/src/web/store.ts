@@ -127,7 +127,7 @@ export function pageStore(name: string): Store & { _mode?: string } {
     _open(id, done) {
       take(id)
         .then(async (release) => {
-          if (!release) return;
+          if (!release) return done(undefined, "error");
           await run(async (q) => {
             for (const key of ["instance", "out", "config"]) {
               const text = await result(q.get(`.${key}`));
@@ -135,11 +135,13 @@ export function pageStore(name: string): Store & { _mode?: string } {
               if (text && !kept.has(key)) kept.set(key, text);
             }
             await result(q.put(1, id));
+          }).catch((thrown) => {
+            release();
+            throw thrown;
           });
-          return keep(id, 1, release, []);
+          done(keep(id, 1, release, []));
         })
-        .catch(() => undefined)
-        .then(done);
+        .catch((thrown) => done(undefined, faultOf(thrown)));
     },
     _claim(found, done) {
       (async () => {
