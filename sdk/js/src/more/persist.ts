@@ -22,7 +22,7 @@ export const newKept = (queue?: unknown): Kept => ({
 });
 
 /** An event or a batch as the store takes it. */
-const valueOf = (key: string, v: any): unknown => {
+const stored = (key: string, v: any): unknown => {
   if (!v || key[0] === "a") return v;
   if (key[0] === "e") return v._class + v._line;
   const { _events: events } = v as Batch;
@@ -31,7 +31,7 @@ const valueOf = (key: string, v: any): unknown => {
 
 /** Entries as the store takes them; the ledger goes with every write, so both always agree. */
 const entriesOf = (e: Epoch): [string, unknown][] => [
-  ...[...e._kept!._puts].map(([key, v]): [string, unknown] => [key, valueOf(key, v)]),
+  ...[...e._kept!._puts].map(([key, v]): [string, unknown] => [key, stored(key, v)]),
   ["l", [e._id, ...snapshot(e)]],
 ];
 
