@@ -34,7 +34,7 @@ pub fn table(book: &Book, columns: &[Column]) -> String {
     text.push_str(&summary(book, columns));
     let head = |first: &str| {
         let rule = "|---".repeat(names.len() + 1);
-        format!("\n| {first} | {} |\n{rule}|", names.join(" | "))
+        format!("\n| {first} | {} |\n{rule}|\n", names.join(" | "))
     };
     text.push_str(&head("vectors"));
     for function in functions(columns) {
