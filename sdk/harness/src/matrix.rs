@@ -132,8 +132,8 @@ impl Reasons {
     }
 }
 
-/// What a written table says that is not so, of the SDKs that both have: a machine without a browser
-/// can still vouch for the others.
+/// What a written table says that is not so, of the SDKs that both have: a machine without a
+/// browser can still vouch for the others.
 pub fn differences(written: &str, fresh: &str) -> Vec<String> {
     let (written, fresh) = (cells(written), cells(fresh));
     let names = |cells: &Cells| cells.keys().map(|(_, name)| name.clone()).collect::<BTreeSet<_>>();
@@ -164,7 +164,7 @@ fn cells(text: &str) -> Cells {
     let mut names: Vec<&str> = Vec::new();
     let mut cells = Cells::new();
     for line in table.lines() {
-        // A table begins with the names of the SDKs; that of sums has them on the left, and is a sum.
+        // A table begins with the names of the SDKs; that of sums has them on the left.
         if line.starts_with("|---") {
             continue;
         }

@@ -1,8 +1,8 @@
 //! Browsers that serve one scenario after the other.
 //!
-//! In: a scenario's folder. Out: a browser whose page is new, of an origin that nobody had before, so
-//! that nothing stored by one scenario is seen by another. A browser that was killed is started again
-//! on its own profile and origin, and only for the scenario that killed it.
+//! In: a scenario's folder. Out: a browser whose page is new, of an origin that nobody had before,
+//! so that nothing stored by one scenario is seen by another. A browser that was killed is started
+//! again on its own profile and origin, and only for the scenario that killed it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

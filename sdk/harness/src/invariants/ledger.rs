@@ -120,8 +120,8 @@ pub(super) fn stats(ledger: &Ledger, options: &Map<String, Value>) -> Vec<String
     faults
 }
 
-/// `on_drop` was told what the ledger says (R62), with the epochs that the client has closed. Nested
-/// calls are counted and not told (R59).
+/// `on_drop` was told what the ledger says (R62), with the epochs that the client has closed.
+/// Nested calls are counted and not told (R59).
 pub(super) fn drops(ledger: &Ledger, closed: Option<&BTreeMap<String, &Value>>) -> Vec<String> {
     let Some(told) = &ledger.drops else { return Vec::new() };
     let told = counts([told].into_iter());
