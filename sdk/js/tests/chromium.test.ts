@@ -466,11 +466,13 @@ test(`${VISITS} page visits with random unloads: every event is accounted for`, 
     () => `${tracked} events: ${JSON.stringify(books())}`,
   );
   // Every epoch gets a last report, from its own page or from the next one; but nobody is left to tell
-  // that of a page which was left while its first request was under way and its store still opened.
+  // that of a page which was left while its first request was under way and its store still opened:
+  // it has heard nothing yet. All its events have arrived, see above.
   const open = () => Object.values(last).filter((r: any) => !r.fin);
   await until(
-    () => open().every((r: any) => r.n === 1 && r.held === r.tracked && !r.acked),
-    () => `no open epoch but of one report: ${JSON.stringify([books(), open()])}`,
+    () =>
+      open().length * 100 <= VISITS && open().every((r: any) => r.held === r.tracked && !r.acked),
+    () => `no open epoch that has heard something: ${JSON.stringify([books(), open()])}`,
   );
   for (const r of of(key).map((send) => send.header.report)) {
     const post = r.post.reduce((n: number, row: any[]) => n + row[2], 0);
