@@ -182,11 +182,11 @@ pub(crate) fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_tidegate"))
 }
 
-/// From the line `ingest on http://…, admin on http://…`.
+/// From the line `ingest on http://…, admin on http://…`; with TLS the first is `https`.
 fn addresses(log: &str) -> Option<(SocketAddr, SocketAddr)> {
-    let line = log.lines().find(|line| line.contains("ingest on http://"))?;
+    let line = log.lines().find(|line| line.contains("ingest on http"))?;
     let mut found = line
-        .split("http://")
+        .split("://")
         .skip(1)
         .map(|rest| rest.split([',', ' ', '"']).next().and_then(|address| address.parse().ok()));
     Some((found.next()??, found.next()??))
