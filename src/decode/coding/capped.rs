@@ -109,12 +109,15 @@ impl<'a> Capped<'a> {
     }
 
     fn allow(&self, inflated: u64) -> Result<(), Refusal> {
-        if inflated > self.limits.inflated_bytes_max {
-            return Err(Refusal::InflatedTooLarge(self.limits.inflated_bytes_max));
+        let Limits { inflated_bytes_max, ratio_max, ratio_free_bytes } = *self.limits;
+        let by_ratio = self.received.saturating_mul(ratio_max).max(ratio_free_bytes);
+        // Of two limits that are crossed the lower one, which would have been met first byte by byte:
+        // the reason must not depend on the room that was there.
+        if inflated > by_ratio && by_ratio <= inflated_bytes_max {
+            return Err(Refusal::Ratio(ratio_max));
         }
-        let allowed = self.received.saturating_mul(self.limits.ratio_max);
-        if inflated > self.limits.ratio_free_bytes && inflated > allowed {
-            return Err(Refusal::Ratio(self.limits.ratio_max));
+        if inflated > inflated_bytes_max {
+            return Err(Refusal::InflatedTooLarge(inflated_bytes_max));
         }
         Ok(())
     }
