@@ -111,8 +111,8 @@ impl<'a> Capped<'a> {
     fn allow(&self, inflated: u64) -> Result<(), Refusal> {
         let Limits { inflated_bytes_max, ratio_max, ratio_free_bytes } = *self.limits;
         let by_ratio = self.received.saturating_mul(ratio_max).max(ratio_free_bytes);
-        // Of two limits that are crossed the lower one, which would have been met first byte by byte:
-        // the reason must not depend on the room that was there.
+        // Of two limits that are crossed the lower one, which byte by byte would have been met
+        // first: the reason must not depend on the room that was there.
         if inflated > by_ratio && by_ratio <= inflated_bytes_max {
             return Err(Refusal::Ratio(ratio_max));
         }
