@@ -336,7 +336,8 @@ async function coreAlone(key: string, n: number, leave: (page: Page) => Promise<
     ...{ pre: [], post: [["unconfirmed", 1, n]] },
   } as any);
   assert(of(key).every((send) => send.header.report.n <= last.header.report.n));
-  assert.equal(of(key)[0].header.report.held, n);
+  // Beacons may overtake each other.
+  assert(of(key).some((send) => send.header.report.held === n));
   return out;
 }
 

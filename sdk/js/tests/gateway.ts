@@ -66,9 +66,9 @@ export async function gateway(answer?: Answer) {
   };
 }
 
-/** Waits until `f` holds; fails after 20 s. */
+/** Waits until `f` holds; fails after a time that no machine needs, however busy. */
 export async function until(f: () => unknown, what: string | (() => string)): Promise<void> {
-  const end = Date.now() + 20_000;
+  const end = Date.now() + 90_000;
   while (!(await f())) {
     if (Date.now() > end) throw new Error(`never: ${typeof what === "string" ? what : what()}`);
     await new Promise((resolve) => setTimeout(resolve, 20));

@@ -96,14 +96,22 @@ test("SIGKILL loses at most what was not in the store, and it shows", async () =
     batchMs: 60000,
     storeFlushMs: 20,
   });
+  // It dies as soon as something of what it tracked is in the store, however slow the disk is.
   const code = await program(
-    `const c = init(${options}); let i = 0; setInterval(() => { c.track("t", { i: i++ }); if (i === 100) process.kill(process.pid, "SIGKILL"); }, 2);`,
+    `import { readdirSync, readFileSync } from "node:fs";
+    const c = init(${options});
+    const log = () => readdirSync(${JSON.stringify(storeDir)}, { recursive: true }).find((name) => name.endsWith(".log"));
+    let i = 0;
+    setInterval(() => {
+      if (i < 100) c.track("t", { i: i++ });
+      else if (readFileSync(${JSON.stringify(`${storeDir}/`)} + log(), "utf8").includes('seq')) process.kill(process.pid, "SIGKILL");
+    }, 2);`,
   );
   assert.equal(code, null);
   const next = init({ key, endpoint: g.endpoint, storeDir });
   await until(() => g.sends.some((send) => send.header.report.fin), "the last report");
   const fin = g.sends.find((send) => send.header.report.fin)!.header.report;
-  assert(fin.admitted > 50 && fin.admitted <= 100, `${fin.admitted}`);
+  assert(fin.admitted > 0 && fin.admitted <= 100, `${fin.admitted}`);
   assert.equal(g.ids().size, fin.acked);
   assert.equal(fin.acked, fin.admitted);
   assert(fin.reserved >= 100);
