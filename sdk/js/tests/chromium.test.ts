@@ -469,7 +469,10 @@ test(`${VISITS} page visits with random unloads: every event is accounted for`, 
   // Every epoch gets a last report, from its own page or from the next one; but nobody is left to tell
   // that of a page which was left while its first request was under way and its store still opened:
   // it has heard nothing yet. All its events have arrived, see above.
-  const open = () => Object.values(last).filter((r: any) => !r.fin);
+  const open = () => {
+    read();
+    return Object.values(last).filter((r: any) => !r.fin);
+  };
   await until(
     () =>
       open().length * 100 <= VISITS && open().every((r: any) => r.held === r.tracked && !r.acked),
