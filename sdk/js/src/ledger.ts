@@ -56,8 +56,9 @@ export interface Kept {
   _opening?: boolean;
   /** Entries of the write that is under way. */
   _taken?: [string, unknown][] | undefined;
-  /** The highest reservation that is in the store. */
+  /** The highest reservation that is in the store, and one that could not be written. */
   _reserved: number;
+  _refused?: number;
 }
 
 export const newEpoch = (id: string): Epoch => ({

@@ -23,6 +23,8 @@ export interface Store {
   _set(name: string, text: string, done?: () => void): void;
   /** A queue of this client's own, or nothing and why. */
   _open(id: string, done: (queue: unknown, fault?: StoreFault) => void): void;
+  /** Writes at once, on this thread, that numbers `upTo` are reserved (R111); whether it could. */
+  _reserve?(queue: unknown, epoch: string, upTo: number): boolean;
   /** Claims the queues of the dead, one by one, then calls `done` without. */
   _claim(found: (queue: unknown, entries: Map<string, any>) => void, done: () => void): void;
   /** Writes all entries or none. */

@@ -37,6 +37,7 @@ export function track(s: State, type: any, props: any, options: any): void {
     if (x.ratePerS != null && !take(s._bucket, x.ratePerS, x.rateBurst!, mono, class_))
       throw Reason.RateLimited;
     if (s._options.beforeSend) ({ type, props, class_ } = ask(s, type, props, class_));
+    more?._number(s);
     const [line, bytes] = eventLine(
       id,
       e._admitted + 1,

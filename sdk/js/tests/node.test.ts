@@ -119,6 +119,34 @@ test("SIGKILL loses at most what was not in the store, and it shows", async () =
   await g.close();
 });
 
+for (const [calm, burst] of [
+  [0, 1],
+  [0, 129],
+  [0, 2000],
+  [10, 400],
+])
+  test(`SIGKILL right after ${burst} numbers behind ${calm}: all were reserved (R111)`, async () => {
+    const g = await gateway();
+    const storeDir = folder();
+    const options = JSON.stringify({ key, endpoint: g.endpoint, storeDir, batchMs: 60000 });
+    const code = await program(
+      `const c = init(${options});
+      const give = (n) => { for (let i = 0; i < n; i++) c.track("t"); };
+      const end = () => { give(${burst}); process.kill(process.pid, "SIGKILL"); };
+      if (${calm}) { give(${calm}); setTimeout(end, 50); } else end();`,
+    );
+    assert.equal(code, null);
+    const next = init({ key, endpoint: g.endpoint, storeDir });
+    await until(() => g.sends.some((send) => send.header.report.fin), "the last report");
+    const { reserved, admitted, acked } = g.sends.find((send) => send.header.report.fin)!.header
+      .report;
+    const given = calm + burst;
+    assert(reserved >= given && reserved <= given + 384, `${reserved} of ${given}`);
+    assert(admitted <= given && acked === admitted && acked === g.ids().size);
+    await next.close();
+    await g.close();
+  });
+
 test("cluster and worker threads share one store and send nothing twice", async () => {
   const g = await gateway();
   const storeDir = folder();

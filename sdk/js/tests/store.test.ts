@@ -106,3 +106,98 @@ test("what a write left that failed is not there after the next one", async () =
     ],
   );
 });
+
+test("a block of numbers is there at once, also beside a rewrite of the file", async () => {
+  const { store, queue, put, found } = make();
+  const into = await queue;
+  const epoch = "01890a5d-ac96-774b-bcce-b302099a8057";
+  let upTo = 0;
+  const reserve = () => {
+    upTo += 256;
+    assert(store._reserve!(into, epoch, upTo));
+    assert.deepEqual(found().get("r"), [epoch, upTo]);
+  };
+  reserve();
+  await put([["e1", "x".repeat(5000)]]);
+  const real: any = { writeFile: fs.writeFile, rename: fs.rename };
+  const steps: string[] = [];
+  for (const step of ["writeFile", "rename"])
+    (fs as any)[step] = (...args: any[]) => {
+      const over = args.pop();
+      steps.push(step);
+      reserve();
+      real[step](...args, (error: any) => {
+        reserve();
+        over(error);
+      });
+    };
+  syncBuiltinESMExports();
+  await put(
+    [
+      ["e1", null],
+      ["e2", "y"],
+    ],
+    5500,
+  );
+  assert.equal(await put([["e3", "z"]], 1000), undefined);
+  Object.assign(fs, real);
+  syncBuiltinESMExports();
+  assert.deepEqual(steps, ["writeFile", "rename"]);
+  reserve();
+  assert.deepEqual(Object.fromEntries(found()), { r: [epoch, upTo], e2: "y", e3: "z" });
+  // Nothing of it is cut off as the rest of a write that failed.
+  await put([["e4", "w"]], 10);
+  assert.deepEqual(found().get("r"), [epoch, upTo]);
+});
+
+test("a write that a block of numbers parts is made again", async () => {
+  const { store, queue, put, found } = make();
+  const into = await queue;
+  const real = fs.write;
+  (fs as any).write = (fd: number, data: Buffer, from: number, n: number, at: null, done: any) => {
+    (fs as any).write = real;
+    syncBuiltinESMExports();
+    real(fd, data, from, n >> 1, at, (error, written) => {
+      assert(store._reserve!(into, "epoch", 256));
+      done(error, written);
+    });
+  };
+  syncBuiltinESMExports();
+  assert.equal(await put([["e1", "one"]]), undefined);
+  assert.equal(await put([["e2", "two"]]), undefined);
+  assert.deepEqual(Object.fromEntries(found()), { e1: "one", e2: "two", r: ["epoch", 256] });
+  const bytes = store._bytes();
+  await put([["e3", "x".repeat(100)]], bytes + 10);
+  // It was rewritten, and so its size was right.
+  assert.deepEqual(Object.fromEntries(found()), {
+    e1: "one",
+    e2: "two",
+    r: ["epoch", 256],
+  });
+});
+
+test("a block of numbers that fails beside a write fails it as well, and leaves nothing", async () => {
+  const { store, queue, put, found } = make();
+  const into = await queue;
+  await put([["e1", "one"]]);
+  const real = fs.write;
+  const sync = fs.writeFileSync;
+  (fs as any).write = (fd: number, data: Buffer, from: number, n: number, at: null, done: any) => {
+    (fs as any).write = real;
+    (fs as any).writeFileSync = (file: number, text: string) => {
+      sync(file, text.slice(0, 9));
+      throw Object.assign(new Error("no room"), { code: "ENOSPC" });
+    };
+    syncBuiltinESMExports();
+    assert.equal(store._reserve!(into, "epoch", 256), false);
+    (fs as any).writeFileSync = sync;
+    syncBuiltinESMExports();
+    real(fd, data, from, n, at, done);
+  };
+  syncBuiltinESMExports();
+  assert.equal(await put([["e2", "two"]]), "full");
+  assert.equal(store._reserve!(into, "epoch", 256), false);
+  assert.equal(await put([["e3", "three"]]), undefined);
+  assert(store._reserve!(into, "epoch", 512));
+  assert.deepEqual(Object.fromEntries(found()), { e1: "one", e3: "three", r: ["epoch", 512] });
+});

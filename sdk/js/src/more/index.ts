@@ -53,6 +53,7 @@ export const more: More = {
       _killedBy: null,
       _fetchedAt: -Infinity,
       _saving: false,
+      _savingFrom: 0,
       _saveAt: Infinity,
       _waiting: 0,
       _retryStoreAt: 0,
@@ -110,6 +111,7 @@ export const more: More = {
       s._now.sampleRemote,
       factorsOf(s._now.degrade, level(s)),
     ),
+  _number: persist.number,
   _admitted(s: Full, ev) {
     persist.admitted(s, ev);
     const { _class: c, _mono: now } = ev;

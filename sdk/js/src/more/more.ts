@@ -18,6 +18,8 @@ export interface More {
   _class(s: State, type: any, otherwise: number | undefined): number | undefined;
   /** The rate of an event, from all tables and the pressure. */
   _rate(s: State, type: string, class_: number): number;
+  /** The next number is about to be given. */
+  _number(s: State): void;
   _admitted(s: State, ev: Ev): void;
   _left(s: State, ev: Ev): void;
   /** What `stats()` says of sends, store and configuration; before, what is too old leaves (R91). */
@@ -99,6 +101,8 @@ export interface Full extends State {
   /** How to end the wait for it. */
   _opening?: () => void;
   _saving: boolean;
+  /** Since when. */
+  _savingFrom: number;
   _saveAt: number;
   /** Bytes of events that wait for the store. */
   _waiting: number;

@@ -11,6 +11,8 @@ import { pump, wake } from "./pump.js";
 /** Numbers are reserved in blocks, the next one when so many are left (R43). */
 const BLOCK = 256;
 const AHEAD = 128;
+/** A disk that has not answered for so long might stop the host, were it asked on this thread. */
+const STUCK_MS = 100;
 const URGENT_BYTES = 65_536;
 const RETRY_MS = 60_000;
 
@@ -79,6 +81,7 @@ export function save(s: Full, wanted?: Epoch, force?: boolean): void {
   e._dirty = false;
   s._waiting = 0;
   s._saving = true;
+  s._savingFrom = p._mono();
   p._point?.("snapshot");
   p._store!._put(kept._queue, kept._taken, 2 * s._now.queueBytesMax + 1048576, (fault) => {
     s._saving = false;
@@ -153,6 +156,20 @@ function make(s: Full, e: Epoch, done = () => pump(s)): void {
     } else refused(s, fault || "error");
     done();
   });
+}
+
+/** Writes the block of the next number before that is given, where it is not there yet (R111). */
+export function number(s: Full): void {
+  const { _epoch: e, _platform: p } = s;
+  const { _kept: kept, _reserved: upTo } = e;
+  const reserve = p._store?._reserve;
+  if (!reserve || !kept?._queue || e._admitted < kept._reserved) return;
+  if (s._fault || kept._refused === upTo) return;
+  if (s._saving && p._mono() - s._savingFrom >= STUCK_MS) return;
+  if (reserve(kept._queue, e._id, upTo)) {
+    kept._reserved = upTo;
+    kept._has ||= snapshot({ ...newEpoch(e._id), _reserved: upTo });
+  } else kept._refused = upTo;
 }
 
 /** Blocks are reserved ahead (R111). */

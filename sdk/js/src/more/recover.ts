@@ -1,4 +1,5 @@
 /** Takes over a dead client's queue (R112, R114, R115). */
+import { newEpoch } from "../ledger.js";
 import { utf8 } from "../line.js";
 import { type Batch, type Ev, Sent, unshift } from "../state.js";
 import { heldBy, reconcile, revive, snapshot } from "./books.js";
@@ -8,9 +9,12 @@ import { purge, shrink } from "./remote.js";
 
 /** Makes an epoch of what was found under a claim, and queues its events in front. */
 export function recover(s: Full, queue: unknown, entries: Map<string, any>): void {
-  const ledger = entries.get("l");
+  const block = entries.get("r");
+  // Of an epoch that ended with its first block there is nothing else.
+  const ledger = entries.get("l") || (block && [block[0], ...snapshot(newEpoch(block[0]))]);
   if (s._out || !Array.isArray(ledger)) return s._platform._store!._drop(queue, () => {});
   const e = revive(ledger[0], ledger.slice(1));
+  e._reserved = Math.max(e._reserved, block?.[1] || 0);
   e._recovered = e._dirty = true;
   const kept = newKept(queue);
   kept._reserved = e._reserved;

@@ -23,13 +23,30 @@ interface Queue {
   size: number;
   live: Map<string, number>;
   needed: number;
-  /** The file that is about to take this one's place. */
+  /** The file that is about to take this one's place, and whether it has all of it. */
   next?: string | undefined;
-  broken: boolean;
+  whole: boolean;
+  /** The last block of numbers, and bytes of all that were written (R111). */
+  block?: string;
+  blocks: number;
+  /** Nobody knows what stands at the end. */
+  broken: NodeJS.ErrnoException | boolean;
 }
 
 const pathOf = (folder: string, id: string, generation: number, owner: string): string =>
   join(folder, `v${LAYOUT}-${id}-${generation}-${owner}.log`);
+
+const queueOf = (id: string, generation: number, path: string): Queue => ({
+  id,
+  generation,
+  path,
+  size: 0,
+  live: new Map(),
+  needed: 0,
+  whole: false,
+  blocks: 0,
+  broken: false,
+});
 
 const NAME = /^v1-([0-9a-f-]{36})-(\d+)-([0-9a-z.]+)\.log$/;
 
@@ -68,14 +85,26 @@ export function replay(text: string): Map<string, any> {
   return out;
 }
 
-const faultOf = (error: NodeJS.ErrnoException): StoreFault =>
-  error.code === "ENOENT"
-    ? "lost"
-    : ["ENOSPC", "EDQUOT", "EFBIG"].includes(error.code || "")
-      ? "full"
-      : "error";
+const faultOf = (error: NodeJS.ErrnoException | true): StoreFault =>
+  error === true
+    ? "error"
+    : error.code === "ENOENT"
+      ? "lost"
+      : ["ENOSPC", "EDQUOT", "EFBIG"].includes(error.code || "")
+        ? "full"
+        : "error";
 
 const APPEND = fs.constants.O_WRONLY | fs.constants.O_APPEND;
+
+/** On this thread. A file that is gone is not made again. */
+function appendNow(file: string, text: string): void {
+  const fd = fs.openSync(file, APPEND);
+  try {
+    fs.writeFileSync(fd, text);
+  } finally {
+    fs.closeSync(fd);
+  }
+}
 
 /** A store, or nothing if the folder cannot be used (R115, R117). `point` is for crash tests. */
 export function folderStore(
@@ -129,17 +158,26 @@ export function folderStore(
       over(error);
     };
     q.next = next;
+    q.whole = false;
     fs.readFile(q.path, (error, data) => {
       if (error) return done(error);
       const entries = [...replay(data.toString("utf8", 0, q.size))];
       const line = entries.map((entry) => lineOf([entry])).join("");
       fs.writeFile(next, line, (failed) => {
-        if (failed) return fs.unlink(next, () => done(failed));
+        const { block = "", blocks } = q;
+        try {
+          if (failed) throw failed;
+          // It may have been written to the old file alone.
+          if (block) appendNow(next, block);
+        } catch (thrown: any) {
+          return fs.unlink(next, () => done(thrown));
+        }
+        q.whole = true;
         fs.access(q.path, (gone) => {
           if (gone) return fs.unlink(next, () => done(gone));
           fs.rename(next, q.path, (wrong) => {
             if (!wrong) {
-              q.size = Buffer.byteLength(line);
+              q.size = Buffer.byteLength(line) + block.length + q.blocks - blocks;
               q.broken = false;
             }
             done(wrong);
@@ -149,22 +187,27 @@ export function folderStore(
     });
   };
 
-  const append = (q: Queue, data: Buffer, done: (error: Error | null) => void) => {
+  /** Says how many bytes it took. */
+  const append = (q: Queue, data: Buffer, done: (error: Error | null, n: number) => void) => {
     fs.open(q.path, APPEND, (error, fd) => {
-      if (error) return done(error);
-      const close = (failed: Error | null) => fs.close(fd, () => done(failed));
-      const half = point ? data.length >> 1 : 0;
-      const write = (from: number, to: number, next: () => void) =>
-        fs.write(fd, data, from, to - from, null, (failed, n) => {
+      if (error) return done(error, 0);
+      let written = 0;
+      const close = (failed: Error | null) => fs.close(fd, () => done(failed, written));
+      const write = (line: Buffer, from: number, to: number, next: () => void) => {
+        const { blocks } = q;
+        fs.write(fd, line, from, to - from, null, (failed, n) => {
           if (failed) return close(failed);
-          if (from + n < to) return write(from + n, to, next);
-          next();
+          written += n;
+          const at = from + n;
+          if (at === line.length) return close(null);
+          if (at === to) next();
+          // A block of numbers may have parted this line: it is written again.
+          if (q.blocks !== blocks) write(again, 0, again.length, () => {});
+          else write(line, at, line.length, () => {});
         });
-      write(0, half || data.length, () => {
-        if (!half) return close(null);
-        point?.("append_torn");
-        write(half, data.length, () => close(null));
-      });
+      };
+      const again = Buffer.concat([Buffer.from("\n"), data]);
+      write(data, 0, point ? data.length >> 1 : data.length, () => point?.("append_torn"));
     });
   };
 
@@ -188,21 +231,39 @@ export function folderStore(
         else fs.rename(next, join(folder, name), () => done());
       });
     },
+    // At once, as all that `init` does here: the next call may be a `track`, which wants a number.
     _open(id: string, done: (queue: unknown, fault?: StoreFault) => void) {
-      const q: Queue = {
-        id,
-        generation: 1,
-        path: pathOf(folder, id, 1, owner),
-        size: 0,
-        live: new Map(),
-        needed: 0,
-        broken: false,
-      };
-      fs.writeFile(q.path, "", { flag: "wx" }, (error) => {
-        if (error) return done(undefined, faultOf(error));
-        queues.add(q);
-        done(q);
-      });
+      const q = queueOf(id, 1, pathOf(folder, id, 1, owner));
+      try {
+        fs.writeFileSync(q.path, "", { flag: "wx" });
+      } catch (error: any) {
+        return done(undefined, faultOf(error));
+      }
+      queues.add(q);
+      done(q);
+    },
+    _reserve(queue: unknown, epoch: string, upTo: number) {
+      const q = queue as Queue;
+      if (store.mode !== "ok" || q.broken) return false;
+      const entries: Entry[] = [["r", [epoch, upTo]]];
+      const line = `\n${lineOf(entries)}`;
+      try {
+        try {
+          if (q.next && q.whole) appendNow(q.next, line);
+        } catch (error: any) {
+          // It has taken the old file's place, and its name, already.
+          if (error.code !== "ENOENT") throw error;
+        }
+        appendNow(q.path, line);
+      } catch (error: any) {
+        q.broken = error;
+        return false;
+      }
+      q.block = line;
+      q.blocks += line.length;
+      q.size += line.length;
+      note(q, entries);
+      return true;
     },
     _claim(found: (queue: unknown, entries: Map<string, any>) => void, done: () => void) {
       fs.readdir(folder, (error, names) => {
@@ -221,15 +282,9 @@ export function folderStore(
             fs.readFile(path, (unreadable, data) => {
               const text = data?.toString() || "";
               const entries = replay(text);
-              const q: Queue = {
-                id: m[1],
-                generation: +m[2] + 1,
-                path,
-                size: data?.length || 0,
-                live: new Map(),
-                needed: 0,
-                broken: !!text && !text.endsWith("\n"),
-              };
+              const q = queueOf(m[1], +m[2] + 1, path);
+              q.size = data?.length || 0;
+              q.broken = !!text && !text.endsWith("\n");
               if (unreadable) warn(`tidegate: a queue is unreadable (${unreadable.code})`);
               queues.add(q);
               note(q, [...entries]);
@@ -245,12 +300,11 @@ export function folderStore(
       const q = queue as Queue;
       if (store.mode !== "ok") return void setImmediate(done, store.mode as StoreFault);
       const data = Buffer.from(lineOf(entries));
-      const finish = (error: NodeJS.ErrnoException | null) => {
-        if (error) {
-          q.broken = true;
-          return done(faultOf(error));
-        }
-        q.size += data.length;
+      const finish = (error: NodeJS.ErrnoException | null, n = 0) => {
+        // A block of numbers may have failed beside it.
+        q.broken ||= error || false;
+        if (q.broken) return done(faultOf(q.broken));
+        q.size += n;
         note(q, entries);
         point?.("appended");
         done();
@@ -285,9 +339,7 @@ export function folderStore(
       // has done so already, it has the queue's name.
       for (const file of next ? [next, path] : [path])
         try {
-          const fd = fs.openSync(file, APPEND);
-          fs.writeSync(fd, line);
-          fs.closeSync(fd);
+          appendNow(file, line);
         } catch {}
     },
     _bytes: bytes,
