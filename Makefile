@@ -66,7 +66,7 @@ hostile: setup ## Attacks on a gateway and what a calm client feels of them (ARG
 	@$(CARGO) build $(LOCKED) --release --workspace
 	@target/release/loadtest hostile --gateway $(GATEWAY) $(ARGS)
 
-sdk-bench: ## What the SDKs cost beside their nearest relatives, written to sdk/bench/RESULTS.md (ARGS="--rounds N python|go|node")
+sdk-bench: ## What the SDKs cost beside their nearest relatives, written to sdk/bench/RESULTS.md (ARGS="--rounds N python|go|node|web")
 	@sdk/bench/run $(ARGS)
 
 matrix: setup setup-test ## Every SDK through every scenario; writes the table in sdk/README.md (TIMES=20: so often, all alike)

@@ -64,6 +64,17 @@ LANGUAGES = {
         },
         50_000,
     ),
+    "web": Language(
+        {
+            "tidegate": "tidegate",
+            "tidegate store": "tidegate",
+            "posthog": "posthog-js",
+            "posthog memory": "posthog-js",
+            "segment": "@segment/analytics-next",
+            "segment memory": "@segment/analytics-next",
+        },
+        5_000,
+    ),
 }
 MEASURES = ("track", "memory", "throughput")
 _TRACKS = 10_000
@@ -116,9 +127,9 @@ class Bench:
         package, _, form = name.partition(" ")
         if language == "go":
             return [str(self._work / package), *arguments, *([form] if form else ["gzip"])], {}
-        if language == "node":
-            modules = str(self._work / "node" / "node_modules")
-            script = str(HERE / "node" / "bench.mjs")
+        if language in ("node", "web"):
+            modules = str(self._work / language / "node_modules")
+            script = str(HERE / language / "bench.mjs")
             return ["node", "--expose-gc", script, name, *arguments], {"NODE_MODULES": modules}
         python = self._work / "python" / "bin" / "python"
         found = str(python) if python.exists() else sys.executable
@@ -173,9 +184,13 @@ def row(name: str, version: str, figures: List[Figures]) -> str:
         spread(figures, "wire_bytes", 1, 0),
         f"{lost:,.0f}",
     ]
+    if "first_bytes" in figures[0]:
+        cells += [spread(figures[:1], key, 1, 0).partition(" ")[0] for key in _LOADED]
     return "| " + " | ".join(cells) + " |"
 
 
+# What a page loads before its first event, and in all, gzipped.
+_LOADED = ("first_bytes", "loaded_bytes")
 HEAD = (
     "| client | p50 µs | p99 µs | max ms | RSS MiB | live heap MiB | events/s | CPU µs/event "
     "| bytes/event | not sent |\n|---|---|---|---|---|---|---|---|---|---|"
@@ -186,8 +201,8 @@ def version_of(language: str, package: str, work: Path) -> str:
     """What is installed, not what was asked for."""
     if package == "tidegate":
         return ""
-    if language == "node":
-        manifest = work / "node" / "node_modules" / package / "package.json"
+    if language in ("node", "web"):
+        manifest = work / language / "node_modules" / package / "package.json"
         return str(json.loads(manifest.read_text())["version"])
     if language == "go":
         command = ["go", "list", "-m", "-f", "{{.Version}}", package]
@@ -229,7 +244,9 @@ def table(found: Dict[str, Dict[str, List[Figures]]], times: int, work: Path) ->
         f"15 minutes at the end: {load}; the bench alone makes 1 to 2.",
     ]
     for language, contestants in found.items():
-        lines += ["", f"### {language}", "", HEAD]
+        more = (" loaded first | in all |", "---|---|") if language == "web" else ("", "")
+        head = "\n".join(line + end for line, end in zip(HEAD.split("\n"), more))
+        lines += ["", f"### {language}", "", head]
         for name, figures in contestants.items():
             package = LANGUAGES[language].contestants[name]
             lines.append(row(name, version_of(language, package, work), figures))

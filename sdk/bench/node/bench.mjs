@@ -4,19 +4,10 @@ import { mkdtempSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { props } from "./event.mjs";
 
 const batchEvents = 100;
 const batchMs = 500;
-const text = "the quick brown fox jumps over the lazy dog, again and again, until the evening comes";
-const props = (at) => ({
-  bench: at,
-  path: "/shop/cart/checkout",
-  user: `u-${(at * 7919) % 1000003}`,
-  session: ((at * 2654435761) % 4294967296).toString(16).padStart(8, "0"),
-  amount: 19.9,
-  items: ["a-1", "b-2", "c-3"],
-  text,
-});
 const installed = (name) => createRequire(join(process.env.NODE_MODULES, "x.js"))(name);
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 

@@ -22,11 +22,25 @@ var events, requests, wireBytes atomic.Int64
 func main() {
 	answering, holding := listen(), listen()
 	fmt.Println(answering.Addr().(*net.TCPAddr).Port, holding.Addr().(*net.TCPAddr).Port)
-	go func() { log.Fatal(http.Serve(holding, http.HandlerFunc(hold))) }()
+	go func() { log.Fatal(http.Serve(holding, forPages(http.HandlerFunc(hold)))) }()
 	mux := http.NewServeMux()
 	mux.HandleFunc("/count", count)
+	mux.HandleFunc("/seen", seen)
 	mux.HandleFunc("/", answer)
-	log.Fatal(http.Serve(answering, mux))
+	log.Fatal(http.Serve(answering, forPages(mux)))
+}
+
+// forPages lets pages of any origin send whatever they like.
+func forPages(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		if r.Method == http.MethodOptions {
+			w.Header().Set("Access-Control-Allow-Headers", "*")
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 func listen() net.Listener {
@@ -48,6 +62,11 @@ func count(w http.ResponseWriter, _ *http.Request) {
 	json.NewEncoder(w).Encode(map[string]int64{
 		"events": events.Swap(0), "requests": requests.Swap(0), "bytes": wireBytes.Swap(0),
 	})
+}
+
+// seen tells how many events have come since the last count.
+func seen(w http.ResponseWriter, _ *http.Request) {
+	fmt.Fprint(w, events.Load())
 }
 
 func answer(w http.ResponseWriter, r *http.Request) {
