@@ -11,7 +11,7 @@ import { expire } from "./expiry.js";
 import { hide, leavePage, show } from "./hidden.js";
 import { Breaker, type Full, type More } from "./more.js";
 import * as persist from "./persist.js";
-import { isFree, pump, wake } from "./pump.js";
+import { isFree, pump, soon, wake } from "./pump.js";
 import { factorsOf, rateOf } from "./rates.js";
 import { recover } from "./recover.js";
 import { fetchConfig, restore } from "./remote.js";
@@ -116,7 +116,7 @@ export const more: More = {
     persist.admitted(s, ev);
     const { _class: c, _mono: now } = ev;
     const k = s._lanes[c];
-    if (isFree(s, k, now) && !k._sealed[0] && isDue(s, c)) pump(s);
+    if (isFree(s, k, now) && !k._sealed[0] && isDue(s, c)) soon(s);
     else wake(s, now + batchMs(s, c));
   },
   _left(s: Full, ev) {

@@ -88,6 +88,7 @@ export interface Full extends State {
   _cancel?: (() => void) | undefined;
   _timerAt: number;
   _pumping?: boolean;
+  _soon?: boolean;
   // Configuration
   _document: any;
   _etag: string | null;

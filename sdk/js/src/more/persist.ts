@@ -6,7 +6,7 @@ import { snapshot } from "./books.js";
 import { forget } from "./forget.js";
 import type { Full } from "./more.js";
 import { part } from "./part.js";
-import { pump, wake } from "./pump.js";
+import { pump, soon, wake } from "./pump.js";
 
 /** Numbers are reserved in blocks, the next one when so many are left (R43). */
 const BLOCK = 256;
@@ -188,7 +188,7 @@ export function admitted(s: Full, ev: Ev): void {
   if (s._fault) return;
   s._waiting += ev._size;
   if (reserved || s._waiting >= URGENT_BYTES) s._saveAt = 0;
-  if (!s._saveAt && !s._saving) pump(s);
+  if (!s._saveAt && !s._saving) soon(s);
 }
 
 /** Of what never was in the store, nothing is deleted there. */

@@ -44,6 +44,16 @@ export function pump(s: Full): void {
   arm(s);
 }
 
+/** The same as soon as the caller's own code is through: `track` writes and sends nothing itself. */
+export function soon(s: Full): void {
+  if (s._soon) return;
+  s._soon = true;
+  queueMicrotask(() => {
+    s._soon = false;
+    pump(s);
+  });
+}
+
 /** Makes sure that the timer fires at `at` or earlier. */
 export function wake(s: Full, at: number): void {
   if (!(at < s._timerAt) || s._stopped) return;
