@@ -29,6 +29,7 @@ class Language(NamedTuple):
 
     contestants: Dict[str, str]
     throughput: int
+    tracks: int = 10_000
 
 
 LANGUAGES = {
@@ -73,11 +74,11 @@ LANGUAGES = {
             "segment": "@segment/analytics-next",
             "segment memory": "@segment/analytics-next",
         },
-        5_000,
+        3_000,
+        2_500,
     ),
 }
 MEASURES = ("track", "memory", "throughput")
-_TRACKS = 10_000
 _QUEUED = 10_000
 
 
@@ -147,7 +148,7 @@ def rounds(bench: Bench, language: str, times: int, smoke: bool) -> Dict[str, Li
     known = LANGUAGES[language]
     names = [name for name in known.contestants if not smoke or name.startswith("tidegate")]
     found: Dict[str, List[Figures]] = {name: [] for name in names}
-    counts = {"track": _TRACKS, "memory": _QUEUED, "throughput": known.throughput}
+    counts = {"track": known.tracks, "memory": _QUEUED, "throughput": known.throughput}
     for number in range(times):
         shift = number % len(names)
         for name in names[shift:] + names[:shift]:
