@@ -10,13 +10,13 @@ import { more } from "../src/more/index.js";
 import type { Reply } from "../src/more/reply.js";
 import { SERVER } from "../src/node/defaults.js";
 import { lineOf, readLine, replay } from "../src/node/store.js";
-import type { HttpRequest, Platform } from "../src/platform.js";
+import type { HttpRequest, Platform, Store } from "../src/platform.js";
 import { Reason } from "../src/reasons.js";
 
 type Answer = (r: HttpRequest, header: any, events: any[]) => Reply | undefined;
 
 /** A client whose requests `answer` settles; undefined leaves them open. */
-function make(options: object, answer: Answer, seed = "42") {
+function make(options: object, answer: Answer, seed = "42", store?: Store) {
   const world = new World();
   world.wall = 1_767_225_600_000;
   const sends: { header: any; events: any[]; url: URL }[] = [];
@@ -49,6 +49,7 @@ function make(options: object, answer: Answer, seed = "42") {
       };
     },
     _gzip: (bytes, done) => done(new Uint8Array(gzipSync(bytes))),
+    _store: store,
     _warn: () => {},
   };
   const drops: [string, number, number][] = [];
@@ -235,4 +236,36 @@ test("public calls throw nothing, whatever they get", () => {
   for (const a of odd) for (const b of odd) for (const c of odd) t.client.track(a, b, c);
   for (const a of odd) void t.client.flush(a as any);
   assert.equal(t.client.stats().tracked, odd.length ** 3);
+});
+
+test("a block of numbers is written by track, but not to a disk that does not answer (R111)", () => {
+  const blocks: number[] = [];
+  let accepts = true;
+  const store: Store = {
+    _get: () => null,
+    _set: () => {},
+    _open: (_, done) => done({}),
+    _claim: (_, done) => done(),
+    // The first write begins at once and never ends.
+    _put: () => {},
+    _drop: () => {},
+    _free: () => {},
+    _bytes: () => 0,
+    _reserve: (_queue, _epoch, upTo) => blocks.push(upTo) > 0 && accepts,
+  };
+  const t = make({}, ok, "1", store);
+  const track = (n: number) => {
+    for (let i = 0; i < n; i++) t.client.track("t");
+  };
+  track(300);
+  assert.deepEqual(blocks, [256, 512]);
+  accepts = false;
+  track(300);
+  // What was refused is not asked for again with every event.
+  assert.deepEqual(blocks, [256, 512, 768]);
+  t.advance(100);
+  accepts = true;
+  track(600);
+  assert.deepEqual(blocks, [256, 512, 768]);
+  assert.equal(t.client.stats().held, 1200);
 });
