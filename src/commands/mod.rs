@@ -4,8 +4,9 @@
 //! (`topics plan`) or the command line is wrong, 64 the configuration cannot be used. A failure is
 //! one clear line on standard error.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -94,8 +95,12 @@ fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// One line on standard output.
-#[expect(clippy::print_stdout, reason = "this is where the commands speak")]
+/// One line on standard output. Ends the process where nobody reads it: `tidegate check | head`.
 fn say(line: &str) {
-    println!("{line}");
+    let Err(error) = writeln!(io::stdout(), "{line}") else { return };
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        process::exit(0);
+    }
+    fail(&anyhow::Error::new(error).context("cannot write to standard output"), 1);
+    process::exit(1);
 }

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::{Command, Stdio};
 
 use tidegate::config;
 use tidegate::settings::Settings;
 use toml::{Table, Value};
 
+use super::support::binary::program;
 use super::support::{Binary, root};
 
 /// Lists of tables: empty by default, so they stand in the file as examples only.
@@ -170,6 +172,25 @@ fn check_prints_the_effective_configuration_without_keys() {
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && said.contains("flush_ms = 77"), "{said}");
     assert!(!said.contains("wk_very_secret"), "{said}");
+}
+
+#[test]
+fn output_that_nobody_reads_is_no_crash_and_output_that_is_lost_is_an_error() {
+    let binary = Binary::prepare("");
+    let run = |stdout: Stdio| {
+        let mut command = Command::new(program());
+        command.arg("check").stdout(stdout).stderr(Stdio::piped());
+        binary.configure(&mut command);
+        let output = command.spawn().expect("the binary").wait_with_output().expect("its end");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    assert_eq!(run(writer.into()), (Some(0), String::new()));
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let (code, said) = run(full.into());
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cannot write to standard output") && !said.contains("panic"), "{said}");
 }
 
 #[test]
