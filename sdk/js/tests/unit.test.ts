@@ -269,3 +269,43 @@ test("a block of numbers is written by track, but not to a disk that does not an
   assert.deepEqual(blocks, [256, 512, 768]);
   assert.equal(t.client.stats().held, 1200);
 });
+
+test("property: plain data is written as what is odd about its root makes it written", () => {
+  const random = new SplitMix64(7n);
+  const pick = <T>(list: T[]): T => list[Math.floor(random.unit() * list.length)];
+  const words = ["", "a", "\ud83d\ude00", "x\ud800", '\udc00"\\ud8', "\\udead", "\n\u2028", "é"];
+  const shared = { again: [1] };
+  const value = (depth: number): any => {
+    const leaf = () =>
+      pick([...words, 0, -1.5, 1e300, NaN, Infinity, true, null, undefined, Symbol("s"), shared]);
+    if (!depth || random.unit() < 0.3) return leaf();
+    const n = Math.floor(random.unit() * 5);
+    if (random.unit() < 0.5) return Array.from({ length: n }, () => value(depth - 1));
+    return Object.fromEntries(
+      Array.from({ length: n }, (_, i) => [pick(words) + i, value(depth - 1)]),
+    );
+  };
+  const written = (of: unknown, most: number) => {
+    try {
+      return write(of, most);
+    } catch (thrown) {
+      return thrown;
+    }
+  };
+  const all = new Set<unknown>();
+  for (let i = 0; i < 5000; i++) {
+    const plain = Object.fromEntries(words.map((word) => [word, value(pick([0, 2, 5]))]));
+    const most = pick([10, 100, 100_000]);
+    const text = written(plain, most);
+    // A map is not plain, and is written as an object.
+    assert.equal(text, written(new Map(Object.entries(plain)), most));
+    all.add(typeof text === "string" ? "text" : text);
+  }
+  let deep: unknown = 1;
+  for (let i = 0; i < 62; i++) deep = [deep];
+  assert.equal(written({ deep }, 1000), written(new Map([["deep", deep]]), 1000));
+  assert.equal(typeof written({ deep }, 1000), "string");
+  assert.equal(written({ deep: [deep] }, 1000), Reason.Invalid);
+  assert.equal(written(new Map([["deep", [deep]]]), 1000), Reason.Invalid);
+  assert.deepEqual(all, new Set(["text", Reason.TooLarge]));
+});
