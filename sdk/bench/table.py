@@ -237,20 +237,33 @@ def machine() -> str:
     )
 
 
-def table(found: Dict[str, Dict[str, List[Figures]]], times: int, work: Path) -> str:
-    """What stands between the marks of the file."""
+def section(language: str, contestants: Dict[str, List[Figures]], times: int, work: Path) -> str:
+    """One language."""
     load = ", ".join(f"{one:.0f}" for one in os.getloadavg())
+    more = (" loaded first | in all |", "---|---|") if language == "web" else ("", "")
     lines = [
-        f"{machine()}; medians of {times} rounds (least–most). Load averages of the last 1, 5 and",
-        f"15 minutes at the end: {load}; the bench alone makes 1 to 2.",
+        f"Medians of {times} rounds (least–most); load averages at their end: {load}.",
+        "",
+        *(line + end for line, end in zip(HEAD.split("\n"), more)),
     ]
-    for language, contestants in found.items():
-        more = (" loaded first | in all |", "---|---|") if language == "web" else ("", "")
-        head = "\n".join(line + end for line, end in zip(HEAD.split("\n"), more))
-        lines += ["", f"### {language}", "", head]
-        for name, figures in contestants.items():
-            package = LANGUAGES[language].contestants[name]
-            lines.append(row(name, version_of(language, package, work), figures))
+    for name, figures in contestants.items():
+        package = LANGUAGES[language].contestants[name]
+        lines.append(row(name, version_of(language, package, work), figures))
+    return "\n".join(lines)
+
+
+def sections(text: str) -> Dict[str, str]:
+    """Those of a text, by language."""
+    parts = [part.partition("\n\n") for part in text.split("### ")[1:]]
+    return {name: rest.strip() for name, _, rest in parts}
+
+
+def table(of: Dict[str, str]) -> str:
+    """What stands between the marks of the file."""
+    lines = [f"{machine()}. The bench alone makes a load of 1 to 2."]
+    for language in LANGUAGES:
+        if language in of:
+            lines += ["", f"### {language}", "", of[language]]
     return "\n".join(lines)
 
 
@@ -264,23 +277,27 @@ def main() -> None:
     languages = [name for name in LANGUAGES if name in arguments] or list(LANGUAGES)
     bench: Optional[Bench] = None
     found: Dict[str, Dict[str, Any]] = {}
+    written: Dict[str, str] = {}
     try:
         bench = Bench(work)
         for language in languages:
             found[language] = rounds(bench, language, times, smoke)
+            written[language] = section(language, found[language], times, work)
     finally:
         if bench is not None:
             bench.close()
-    text = table(found, times, work)
-    print(text)
+    print(table(written))
     if smoke:
         lost = sum(
             one.get("lost", 0) for all_ in found.values() for runs in all_.values() for one in runs
         )
         raise SystemExit(1 if lost else 0)
     begin, end = "<!-- figures -->\n", "\n<!-- end of figures -->"
+    # What was not measured now stays as it was.
     before, _, rest = RESULTS.read_text(encoding="utf-8").partition(begin)
-    RESULTS.write_text(before + begin + text + end + rest.partition(end)[2], encoding="utf-8")
+    old, _, after = rest.partition(end)
+    text = table({**sections(old), **written})
+    RESULTS.write_text(before + begin + text + end + after, encoding="utf-8")
 
 
 if __name__ == "__main__":
