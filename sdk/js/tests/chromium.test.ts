@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import type { BrowserContext, Page } from "playwright-core";
 import { browser, skip } from "./browser.js";
-import { gateway, until } from "./gateway.js";
+import { gateway, type Send, until } from "./gateway.js";
 
 let context: BrowserContext;
 let site: { url: string; close(): void };
@@ -11,10 +11,14 @@ let g: Awaited<ReturnType<typeof gateway>>;
 /** How many of the next batches get a 503. */
 let fails = 0;
 let rejections = 0;
+/** Sends that get no reply. */
+const flying: Send[] = [];
 
 before(async () => {
   if (skip) return;
-  g = await gateway((_, response) => {
+  g = await gateway((send, response) => {
+    if (send.url.searchParams.get("key") === "wk_flying" && !send.header.report.fin)
+      return !!flying.push(send);
     if (fails-- <= 0) return;
     response.writeHead(503, { "retry-after": "0" }).end("{}");
     return true;
@@ -350,3 +354,20 @@ test("a page that is left while its store opens sends a last report", { skip }, 
 });
 
 /** `VISITS=1000` for the whole of it. */
+
+test("a page without a store that is left during a request says so in a last report", {
+  skip,
+}, async () => {
+  const page = await open("wk_flying", "/", { store: false, batchMs: 100 });
+  await track(page, 6);
+  await until(() => flying.length, "a request");
+  await page.goto(`${site.url}/other`);
+  await until(() => of("wk_flying").length, "the last report");
+  const { count, report } = of("wk_flying")[0].header;
+  assert.deepEqual(
+    [count, report.acked, report.held, report.post],
+    [0, 0, 0, [["unconfirmed", 1, 6]]],
+  );
+  assert(flying[0].header.report.n < report.n);
+  await page.close();
+});

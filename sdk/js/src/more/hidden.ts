@@ -1,7 +1,8 @@
 /** A page that is hidden, left, or back, with everything there (R140-R142). */
 
 import { beacons, PIECE } from "../beacon.js";
-import { unshift } from "../state.js";
+import { Reason } from "../reasons.js";
+import { Sent, unshift } from "../state.js";
 import { allBatches, endBatch } from "./batches.js";
 import { seal } from "./due.js";
 import { expire } from "./expiry.js";
@@ -43,10 +44,21 @@ export function leavePage(s: Full, ends: boolean): void {
           endBatch(s, b);
           unshift(k, b._events);
         }
+    if (ends && !s._epoch._kept?._queue) forgo(s);
     beacons(s, lanes, ends);
   }
   pump(s);
   spill(s);
+}
+
+/** What was sent in an epoch that ends, and that no store has: nobody will hear of it any more (R104). */
+function forgo(s: Full): void {
+  for (const b of allBatches(s)) {
+    if (!b._attempts || b._epoch !== s._epoch) continue;
+    // Its request goes on.
+    if (b._abort) for (const ev of b._events) ev._sent = Sent.Unanswered;
+    endBatch(s, b, Reason.ShutdownTimeout);
+  }
 }
 
 /** What was queued when the page was hidden: plain, in small pieces, within the browser's budget (R140). */
