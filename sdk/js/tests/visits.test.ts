@@ -86,8 +86,8 @@ test(`${VISITS} page visits with random unloads: every event is accounted for`, 
     () => `${tracked} events: ${JSON.stringify(books())}`,
   );
   // Every epoch gets a last report, from its own page or from the next one; but nobody is left to tell
-  // that of a page which was left while its first request was under way and its store still opened:
-  // it has heard nothing yet. All its events have arrived, see above.
+  // that of a page which went into the back-forward cache while its store still opened, and never came
+  // back: it has heard nothing yet. All its events have arrived, see above.
   const open = () => {
     read();
     return Object.values(last).filter((r: any) => !r.fin);
