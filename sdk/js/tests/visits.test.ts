@@ -85,9 +85,8 @@ test(`${VISITS} page visits with random unloads: every event is accounted for`, 
     () => books().tracked === tracked && books().received === tracked,
     () => `${tracked} events: ${JSON.stringify(books())}`,
   );
-  // Every epoch gets a last report, from its own page or from the next one; but nobody is left to tell
-  // that of a page which went into the back-forward cache while its store still opened, and never came
-  // back: it has heard nothing yet. All its events have arrived, see above.
+  // Every epoch gets a last report, from its own page or from the next one, but for about one of 1,000,
+  // whose page was left before it had heard anything. All its events have arrived, see above.
   const open = () => {
     read();
     return Object.values(last).filter((r: any) => !r.fin);
