@@ -23,7 +23,7 @@ function make() {
     const into = await queue;
     return new Promise((done) => store._put(into, entries, most, done));
   };
-  return { store, queue, put, found };
+  return { store, queue, put, found, folder };
 }
 
 // A process that exits runs its hook and calls nobody back any more, but what it had begun may still
@@ -200,4 +200,19 @@ test("a block of numbers that fails beside a write fails it as well, and leaves 
   assert.equal(await put([["e3", "three"]]), undefined);
   assert(store._reserve!(into, "epoch", 512));
   assert.deepEqual(Object.fromEntries(found()), { e1: "one", e3: "three", r: ["epoch", 512] });
+});
+
+test("a queue that another client took over is lost, also behind a write that failed", async () => {
+  const { store, queue, put, folder } = make();
+  await queue;
+  const real = fs.write;
+  (fs as any).write = (...args: any[]) => args.pop()({ code: "ENOSPC" });
+  syncBuiltinESMExports();
+  assert.equal(await put([["e1", "one"]]), "full");
+  (fs as any).write = real;
+  syncBuiltinESMExports();
+  const [name] = fs.readdirSync(folder).filter((one) => one.endsWith(".log"));
+  fs.renameSync(join(folder, name), join(folder, name.replace("-1-", "-2-")));
+  assert.equal(store._reserve!(await queue, "epoch", 256), false);
+  assert.equal(await put([["e2", "two"]]), "lost");
 });

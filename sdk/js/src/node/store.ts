@@ -301,8 +301,8 @@ export function folderStore(
       if (store.mode !== "ok") return void setImmediate(done, store.mode as StoreFault);
       const data = Buffer.from(lineOf(entries));
       const finish = (error: NodeJS.ErrnoException | null, n = 0) => {
-        // A block of numbers may have failed beside it.
-        q.broken ||= error || false;
+        // A block of numbers may have failed beside it; what this write says itself goes before (R113).
+        q.broken = error || q.broken;
         if (q.broken) return done(faultOf(q.broken));
         q.size += n;
         note(q, entries);
